@@ -1,0 +1,38 @@
+"""`goldenpath forget USER`: erases a user from a store whose server is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import anyio
+
+from goldenpath.cli.arguments import Subparsers
+from goldenpath.cli.output import print_line
+from goldenpath.compose.erasing import erase_user
+from goldenpath.config import add_flags, load_settings
+from goldenpath.errors import ConfigError
+from goldenpath.model.ids import UserId
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "forget",
+        help="erase a user; the server must be stopped",
+        description="Erases texts, journal values and titles of a user; seqs stay. While a server "
+        "runs, ask it: DELETE /v1/me with a token of that user (goldenpath token USER).",
+    )
+    parser.add_argument("user", metavar="USER", help="the user's id")
+    add_flags(parser, ["store"])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Erase the user."""
+    settings = load_settings(args, os.environ)
+    if not anyio.run(erase_user, settings.store, UserId(args.user)):
+        raise ConfigError(
+            f"USER: {args.user!r} has no log in this store; `goldenpath runs` lists users"
+        )
+    print_line(f"erased everything of {args.user}")
+    return 0

@@ -1,0 +1,1 @@
+"""The demo: an analyst that answers questions about a CSV or SQLite file by plain rules."""

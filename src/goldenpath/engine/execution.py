@@ -1,0 +1,646 @@
+"""One attempt at a run: the agent's code in memory, from its start to its end or its parking."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+from goldenpath.engine import bodies, values
+from goldenpath.engine.answer import AnswerWriter
+from goldenpath.engine.budget import Budget
+from goldenpath.engine.context import Approval, Message, RunContext
+from goldenpath.engine.definitions import Agent, Tool
+from goldenpath.engine.journal import Scope, Step, current_scope
+from goldenpath.engine.outbox import FencedError
+from goldenpath.engine.run import Run
+from goldenpath.engine.toolcall import ToolCall
+from goldenpath.errors import (
+    NondeterminismError,
+    NotReplayableError,
+    ProviderUnavailableError,
+    ToolFailedError,
+)
+from goldenpath.model import events
+from goldenpath.model.entries import Body, format_time
+from goldenpath.model.ids import ApprovalId, CallId, RunId
+from goldenpath.model.journal import RunFailure, RunParked, StepCompleted, StepKey, StepStarted
+
+if TYPE_CHECKING:
+    from goldenpath.engine.user_engine import UserExecutionEngine
+
+Stop = Literal["cancelled", "timed_out", "failed", "parked", "shutdown", "fenced"]
+_LEAVES_OPEN: frozenset[str] = frozenset({"parked", "shutdown", "fenced"})
+
+
+class Execution:
+    """Runs the agent's function, serves its `RunContext`, and writes how it ended."""
+
+    def __init__(self, engine: UserExecutionEngine, run: Run, agent: Agent) -> None:
+        self.engine = engine
+        self.run = run
+        self.agent = agent
+        self.user = engine.user
+        self.attempt = run.attempts
+        self.limits = engine.limits
+        self.budget = Budget(run.remaining_ms, lambda: self.stop("timed_out"))
+        self.usage: dict[str, int | float] = {}
+        self.answer = AnswerWriter(self)
+        self._scope = Scope("", None)
+        self._stop: Stop | None = None
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._error: events.RunError | None = None
+        self._detail: str | None = None
+        self._operations: set[asyncio.Future[Any]] = set()
+        self._waits: dict[StepKey, int | None] = {}
+        self._park_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    # -- life --------------------------------------------------------------------------------
+
+    async def main(self, history: list[Message]) -> None:
+        """Run to the end, or until parked, cancelled, timed out, fenced. Appends how it ended."""
+        run, context = self.run, None
+        body: asyncio.Future[Any] | None = None
+        try:
+            run.journal.rewind()
+            # The attempt is durable before any of the agent's code runs: a crash is counted.
+            await self.engine.outbox.durable()
+            context = RunContext(self, history)
+            self.budget.start()
+            body = asyncio.ensure_future(self._code(context))
+            await asyncio.wait({body, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+        except FencedError:
+            self._stop = "fenced"
+        except asyncio.CancelledError:
+            self._stop = "fenced"
+            raise
+        finally:
+            self.budget.stop()
+            for timer in (self._park_timer, self._stall_timer):
+                if timer is not None:
+                    timer.cancel()
+            if body is not None and not body.done():
+                await bodies.stop(
+                    body, self.limits.cancel_seconds, self.engine.abandoned, f"agent {run.agent}"
+                )
+            await self._stop_operations()
+            if context is not None:
+                context.end()
+            self.answer.close()
+            run.remaining_ms = self.budget.remaining_ms
+            run.ending = not self.leaves_open
+            run.execution = None
+        await self._conclude(body)
+
+    async def _code(self, context: RunContext) -> str | None:
+        return await self.agent.function(context, self.run.text)
+
+    async def _stop_operations(self) -> None:
+        operations = [o for o in self._operations if not o.done()]
+        for operation in operations:
+            operation.cancel()
+        if operations:
+            await asyncio.wait(operations)
+
+    def stop(self, why: Stop, error: events.RunError | None = None) -> None:
+        """End this attempt; the first reason counts, but nothing is written once fenced."""
+        if self._stop is None or why == "fenced":
+            self._stop = why
+            self._error = error
+            if not self._stopped.done():
+                self._stopped.set_result(None)
+
+    def park(self, reason: Literal["approval", "sleep", "child", "shutdown"]) -> None:
+        """Leave the memory. The entry comes first: whatever ends from now on takes it up again."""
+        if self._stop is None:
+            self.emit(RunParked(reason=reason, remaining_ms=self.budget.remaining_ms))
+            self.run.parked = reason
+            self.stop("shutdown" if reason == "shutdown" else "parked")
+
+    @property
+    def stopping(self) -> Stop | None:
+        """Why this attempt ends, if it does."""
+        return self._stop
+
+    async def _conclude(self, body: asyncio.Future[Any] | None) -> None:
+        engine, run = self.engine, self.run
+        try:
+            if self._stop == "fenced":
+                return
+            if self._stop in ("parked", "shutdown"):
+                await engine.outbox.durable()
+                engine.attempt_parked(run)
+                return
+            status, error = self._outcome(body)
+            await engine.end_children(run)
+            if status == "succeeded":
+                returned = body.result() if body is not None else None
+                self.answer.finish(returned)
+                if not run.journal.text.strip():
+                    status = "failed"
+                    error = events.RunError(
+                        code="empty_answer", message="The agent gave no answer.", retryable=True
+                    )
+            if self._detail is not None:
+                self.emit(RunFailure(detail=self._detail))
+            await engine.finish(
+                run, status, error, usage=self.usage, remaining_ms=run.remaining_ms
+            )
+        except FencedError:
+            return
+
+    def _outcome(
+        self, body: asyncio.Future[Any] | None
+    ) -> tuple[events.RunOutcome, events.RunError | None]:
+        if self._stop == "cancelled":
+            return "cancelled", None
+        if self._stop == "timed_out":
+            return "timed_out", events.RunError(
+                code="deadline_exceeded", message="The run's time was up.", retryable=True
+            )
+        if self._stop == "failed":
+            return "failed", self._error
+        assert body is not None and body.done()
+        error = None if body.cancelled() else body.exception()
+        unasked = self.run.journal.unasked()
+        if unasked is not None:
+            if error is not None:
+                self._detail = _stack(error)
+            return "failed", self._nondeterministic(
+                f"the agent ended without asking for {unasked.name!r}, which was recorded"
+            )
+        if body.cancelled():
+            self._detail = "the agent's code raised CancelledError"
+            return "failed", _AGENT_ERROR
+        if error is None:
+            result = body.result()
+            if result is not None and not isinstance(result, str):
+                self._detail = f"the agent returned {type(result).__name__}, not text or None"
+                return "failed", _AGENT_ERROR
+            problem = self.answer.problem(result)
+            if problem is not None:
+                self._detail = problem
+                return "failed", _AGENT_ERROR
+            return "succeeded", None
+        self._detail = _stack(error)
+        if isinstance(error, ProviderUnavailableError):
+            return "failed", events.RunError(
+                code="provider_unavailable",
+                message="A service that the agent needs is not available.",
+                retryable=True,
+            )
+        if isinstance(error, NondeterminismError):
+            return "failed", self._nondeterministic(str(error))
+        return "failed", _AGENT_ERROR
+
+    def _nondeterministic(self, what: str) -> events.RunError:
+        changed = self.run.version is not None and self.run.version != self.agent.version
+        self._detail = what if self._detail is None else f"{what}\n{self._detail}"
+        return events.RunError(
+            code="code_changed" if changed else "nondeterministic",
+            message=(
+                "The agent was changed while this run waited."
+                if changed
+                else "This run could not be continued after an interruption."
+            ),
+            retryable=True,
+        )
+
+    def fail_replay(self, what: str) -> None:
+        """The code asked for something else than was recorded."""
+        self.stop("failed", self._nondeterministic(what))
+
+    def fail(self, detail: str) -> None:
+        """The run cannot go on, by the agent's fault."""
+        self._detail = detail
+        self.stop("failed", _AGENT_ERROR)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def emit(self, *bodies_: Body) -> int:
+        """Add entries of this run to the log, after what it wrote before. Gives the last seq."""
+        self.answer.flush()
+        return self.engine.emit(self.run, *bodies_)
+
+    def _going(self) -> None:
+        """Code that is being stopped writes no more."""
+        if self._stop is not None:
+            raise asyncio.CancelledError
+
+    def think(self, text: str, step: str | None) -> None:
+        self._going()
+        text = text[: self.limits.result_event_bytes]
+        if not self.run.journal.seen_thought(text, step):
+            self.emit(events.AgentThinking(text=text, step=step))
+
+    def write(self, text: str) -> bool:
+        self._going()
+        self.answer.write(text)
+        return self.engine.outbox.unsent_bytes > self.limits.unsent_bytes
+
+    async def caught_up(self) -> None:
+        """Wait until the store has what this run wrote."""
+        self.answer.flush()
+        await self.engine.outbox.durable()
+
+    def restart_part(self) -> None:
+        self._going()
+        self.answer.restart()
+
+    def report_usage(self, numbers: dict[str, float]) -> None:
+        for name, number in numbers.items():
+            total = self.usage.get(name, 0) + number
+            # JSON has no other numbers: one that it cannot hold would make the log unreadable.
+            if not (isinstance(total, int | float) and math.isfinite(total)):
+                raise ValueError(f"report_usage({name}={number!r}): must be a finite number")
+            self.usage[name] = total
+
+    # -- steps -------------------------------------------------------------------------------
+
+    async def call(self, tool: Tool[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{tool!r} is not a tool; decorate it with @tool")
+        arguments = tool.bind(args, kwargs)
+        plain = values.to_journal(arguments, self.limits.result_journal_bytes)
+        key, step = self._ask(tool.name, plain)
+        call = ToolCall(self, tool, arguments, plain, key)
+        return values.from_journal(await self._operate(call.perform(step)), tool.result_type)
+
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        plain = values.to_journal([list(args), kwargs], self.limits.result_journal_bytes)
+        key, step = self._ask(f"step {name}", plain)
+        result = await self._operate(self._perform_step(key, step, function, args, kwargs))
+        return values.from_journal(result, _result_type(function))
+
+    async def _perform_step(
+        self,
+        key: StepKey,
+        step: Step | None,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if step is not None and step.order is not None:
+            return await self._replayed(step)
+        is_async = inspect.iscoroutinefunction(function)
+        body = bodies.call(
+            lambda: function(*args, **kwargs), {}, is_async, self.engine.threads
+        )
+        value, status, message, detail = None, None, None, None
+        try:
+            await asyncio.wait({body})
+            if body.cancelled():
+                status, message = "error", "cancelled"
+            elif (error := body.exception()) is not None:
+                status, message, detail = "error", f"{type(error).__name__}: {error}", _stack(error)
+            else:
+                value = values.to_journal(body.result(), self.limits.result_journal_bytes)
+        except NotReplayableError as error:
+            status, message = "error", str(error)
+        except asyncio.CancelledError:
+            await bodies.stop(
+                body, self.limits.cancel_seconds, self.engine.abandoned, f"step {key.name}"
+            )
+            raise
+        left = self.budget.remaining_ms
+        return await self.complete(
+            StepStarted(key=key, kind="step", remaining_ms=left),
+            StepCompleted(
+                key=key,
+                value=value,
+                failed_status=status,
+                failed_message=message,
+                detail=detail,
+                remaining_ms=left,
+            ),
+        )
+
+    async def child(self, name: str, text: str) -> str:
+        if self.engine.agents.get(name) is None:
+            raise ToolFailedError("error", f"there is no agent {name!r}")
+        key, step = self._ask(f"agent {name}", [text])
+        return await self._operate(self._perform_child(key, step, name, text))
+
+    async def _perform_child(self, key: StepKey, step: Step | None, name: str, text: str) -> Any:
+        if step is not None and step.order is not None:
+            return await self._replayed(step)
+        if step is None or step.child_run_id is None:
+            child_id = RunId(self.engine.ids.new())
+            refusal = self.engine.refuse_child(self.run)
+            if refusal is not None:
+                raise ToolFailedError("error", refusal)
+            self.emit(
+                StepStarted(
+                    key=key,
+                    kind="agent",
+                    child_run_id=child_id,
+                    remaining_ms=self.budget.remaining_ms,
+                )
+            )
+            self.engine.start_child(self.run, key, child_id, name, text, self.budget.remaining)
+        else:
+            child_id = step.child_run_id
+        end = await self._child_end(key, child_id)
+        failed = end.status != "succeeded"
+        message = end.error.message if end.error is not None else f"the run was {end.status}"
+        return await self.complete(
+            StepCompleted(
+                key=key,
+                value=None if failed else end.output,
+                failed_status=_CHILD_STATUS[end.status] if failed else None,
+                failed_message=message if failed else None,
+                remaining_ms=self.budget.remaining_ms,
+            )
+        )
+
+    async def _child_end(self, key: StepKey, child_id: RunId) -> events.AgentCompleted:
+        child = self.engine.runs.get(child_id)
+        if child is None:
+            return await self.engine.ended_child(child_id)
+        if child.ended is None:
+            child.ended = asyncio.get_running_loop().create_future()
+        try:
+            if child.parked is not None:
+                self.child_parked(child_id, True)
+            return await asyncio.shield(child.ended)
+        finally:
+            self._waits.pop(key, None)
+            self._balance()
+
+    def child_parked(self, child_id: RunId, parked: bool) -> None:
+        """A child waits, or goes on: waiting for a waiting child is a durable wait too."""
+        for key, step in self.run.journal.steps.items():
+            if step.child_run_id == child_id and step.order is None:
+                if parked:
+                    self._waits[key] = None
+                else:
+                    self._waits.pop(key, None)
+                self._balance()
+
+    async def approve(
+        self, prompt: str, arguments: dict[str, Any], expires: float | None
+    ) -> Approval:
+        self._may_wait("approve")
+        plain = values.to_journal({"prompt": prompt, **arguments}, self.limits.result_event_bytes)
+        key, step = self._ask("approve", plain)
+        value = await self._operate(
+            self._perform_approval(key, step, prompt, arguments, expires)
+        )
+        return Approval(value["decision"], value["reason"])
+
+    async def _perform_approval(
+        self,
+        key: StepKey,
+        step: Step | None,
+        prompt: str,
+        arguments: dict[str, Any],
+        expires: float | None,
+    ) -> Any:
+        if step is None:
+            step = self.request_approval(key, None, None, arguments, prompt, expires)
+        if step.order is None:
+            await self.decided(step)
+        return await self._replayed(step)
+
+    def request_approval(
+        self,
+        key: StepKey,
+        call_id: CallId | None,
+        tool: str | None,
+        arguments: dict[str, Any],
+        prompt: str | None,
+        expires: float | None,
+        *before: Body,
+    ) -> Step:
+        """Ask the user: the entries `before` and the request, in one append."""
+        approval_id = ApprovalId(self.engine.ids.new())
+        seconds = self.limits.approval_seconds if expires is None else expires
+        until_ms = self.engine.clock.now_ms() + int(seconds * 1000)
+        self.emit(
+            *before,
+            events.ApprovalRequested(
+                approval_id=approval_id,
+                call_id=call_id,
+                tool=tool,
+                arguments=arguments,
+                prompt=prompt,
+                expires=format_time(until_ms),
+            ),
+            StepStarted(
+                key=key,
+                kind="approval",
+                approval_id=approval_id,
+                until_ms=until_ms,
+                remaining_ms=self.budget.remaining_ms,
+            ),
+        )
+        return self.run.journal.steps[key]
+
+    async def decided(self, step: Step) -> None:
+        """Wait durably for the decision of an approval: it is in the journal on return."""
+        assert step.approval_id is not None
+        self.engine.arm_timer()
+        while step.order is None:
+            decision = self.run.decisions.get(step.approval_id)
+            if decision is None:
+                decision = asyncio.get_running_loop().create_future()
+                self.run.decisions[step.approval_id] = decision
+            await self.wait_durably(step.key, step.until_ms, asyncio.shield(decision))
+
+    async def sleep(self, seconds: float) -> None:
+        self._may_wait("sleep")
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"sleep({seconds}): seconds must be a number >= 0")
+        key, step = self._ask("sleep", [seconds])
+        await self._operate(self._perform_sleep(key, step, seconds))
+
+    async def _perform_sleep(self, key: StepKey, step: Step | None, seconds: float) -> Any:
+        if step is not None and step.order is not None:
+            return await self._replayed(step)
+        now = self.engine.clock.now_ms()
+        until_ms = step.until_ms if step is not None else None
+        if until_ms is None:
+            until_ms = now + int(seconds * 1000)
+            self.emit(
+                StepStarted(
+                    key=key,
+                    kind="sleep",
+                    until_ms=until_ms,
+                    remaining_ms=self.budget.remaining_ms,
+                )
+            )
+            self.engine.arm_timer()
+        left = max(until_ms - now, 0) / 1000
+        await self.wait_durably(key, until_ms, asyncio.sleep(left))
+        return await self.complete(
+            StepCompleted(key=key, value=None, remaining_ms=self.budget.remaining_ms)
+        )
+
+    def _may_wait(self, what: str) -> None:
+        if self.agent.recover == "fail":
+            raise NotReplayableError(
+                f'{what}: an agent with recover="fail" cannot wait durably; use recover="replay"'
+            )
+
+    # -- the machinery of steps --------------------------------------------------------------
+
+    def _ask(self, name: str, plain: Any) -> tuple[StepKey, Step | None]:
+        self._going()
+        self.answer.close_part()
+        key = current_scope(self._scope).key(name, values.fingerprint(plain))
+        try:
+            return key, self.run.journal.ask(key)
+        except NondeterminismError as error:
+            self.fail_replay(str(error))
+            raise
+
+    async def _operate(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do a step's work in a task of its own, so that it closes its pair whoever cancels."""
+        operation = asyncio.ensure_future(work)
+        self._operations.add(operation)
+        self._balance()
+        operation.add_done_callback(self._operation_done)
+        try:
+            return await asyncio.shield(operation)
+        except asyncio.CancelledError:
+            operation.cancel()
+            raise
+        except FencedError:
+            self.stop("fenced")
+            raise asyncio.CancelledError from None
+
+    def _operation_done(self, operation: asyncio.Future[Any]) -> None:
+        self._operations.discard(operation)
+        if not operation.cancelled():
+            operation.exception()
+        self._balance()
+
+    async def complete(self, *entries: Body) -> Any:
+        """Record a step's end; give its value when it is durable and its turn has come."""
+        self.emit(*entries)
+        ended = next(e for e in entries if isinstance(e, StepCompleted))
+        step = self.run.journal.steps[ended.key]
+        try:
+            await self.engine.outbox.durable()
+        except asyncio.CancelledError:
+            if step.order is not None:
+                self.run.journal.silence(step.order)
+            raise
+        return await self._replayed(step)
+
+    async def _replayed(self, step: Step) -> Any:
+        assert step.order is not None
+        turn = self.run.journal.turn(step.order)
+        self._watch_for_stall()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            turn.cancel()
+            raise
+        if step.failed_status is not None:
+            raise ToolFailedError(step.failed_status, step.failed_message or step.failed_status)
+        return step.value
+
+    def _watch_for_stall(self) -> None:
+        journal = self.run.journal
+        if not journal.waits_out_of_turn() or self._stall_timer is not None:
+            return
+        progress = journal.progress
+
+        def look() -> None:
+            self._stall_timer = None
+            if self._stop is None and journal.waits_out_of_turn():
+                if journal.progress == progress:
+                    self.fail_replay(
+                        "the replay waits only for steps whose recorded order cannot be kept"
+                    )
+                else:
+                    self._watch_for_stall()
+
+        loop = asyncio.get_running_loop()
+        self._stall_timer = loop.call_later(self.limits.stall_seconds, look)
+
+    async def wait_durably(
+        self, key: StepKey, until_ms: int | None, what: Awaitable[Any]
+    ) -> None:
+        """Wait without spending the budget; a long wait parks the run."""
+        self._waits[key] = until_ms
+        self._balance()
+        try:
+            await what
+        finally:
+            self._waits.pop(key, None)
+            self._balance()
+
+    def _balance(self) -> None:
+        """Count active time, or not; park when everything that goes on is a durable wait."""
+        if self._stop is not None:
+            return
+        waiting = bool(self._waits) and len(self._waits) >= len(self._operations)
+        if waiting:
+            self.budget.stop()
+            if self._park_timer is None and self.agent.recover == "replay":
+                loop = asyncio.get_running_loop()
+                self._park_timer = loop.call_later(self.limits.park_seconds, self._park)
+        else:
+            self.budget.start()
+            if self._park_timer is not None:
+                self._park_timer.cancel()
+                self._park_timer = None
+
+    def _park(self) -> None:
+        self._park_timer = None
+        soon = self.engine.clock.now_ms() + int(self.limits.park_seconds * 1000)
+        if any(until is not None and until <= soon for until in self._waits.values()):
+            loop = asyncio.get_running_loop()
+            self._park_timer = loop.call_later(self.limits.park_seconds, self._park)
+        else:
+            self.park(self._wait_reason())
+
+    def _wait_reason(self) -> Literal["approval", "sleep", "child"]:
+        kinds = {s.kind for s in self.run.journal.steps.values() if s.order is None}
+        if "approval" in kinds:
+            return "approval"
+        return "sleep" if "sleep" in kinds else "child"
+
+    @property
+    def leaves_open(self) -> bool:
+        """True if open pairs stay open: another attempt closes them."""
+        return self._stop in _LEAVES_OPEN
+
+    @property
+    def calls_end(self) -> events.ToolStatus:
+        """How a call ends that is stopped because the run stops, or because its caller does."""
+        return "timed_out" if self._stop == "timed_out" else "cancelled"
+
+
+_AGENT_ERROR = events.RunError(
+    code="agent_error", message="The agent failed while it worked on this.", retryable=True
+)
+_CHILD_STATUS: dict[str, str] = {
+    "failed": "error",
+    "cancelled": "cancelled",
+    "timed_out": "timed_out",
+}
+
+
+def _stack(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-16_000:]
+
+
+def _result_type(function: Callable[..., Any]) -> Any:
+    try:
+        return get_type_hints(function).get("return", Any)
+    except (TypeError, NameError, AttributeError):
+        return Any
+

@@ -1,0 +1,383 @@
+"""The only place that constructs engines: at most one for each user, while there is demand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from goldenpath.engine.bodies import Abandoned
+from goldenpath.engine.definitions import AgentRegistry
+from goldenpath.engine.limits import Limits
+from goldenpath.engine.ports import Clock, Ids, Observer, SystemClock, SystemIds
+from goldenpath.engine.user_engine import UserExecutionEngine
+from goldenpath.errors import (
+    CodecError,
+    GrammarError,
+    LeaseHeldError,
+    RefusedError,
+    StoreUnavailableError,
+)
+from goldenpath.model.commands import AnyCommand, Receipt, Send, encode_command
+from goldenpath.model.ids import CommandId, HostId, RunId, UserId
+from goldenpath.store.interface import Refusal, Store
+
+logger = logging.getLogger(__name__)
+
+_SCAN_SECONDS = 1.0
+_RENEW_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 10.0
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A command's receipt, and whether it had been settled or sent before."""
+
+    receipt: Receipt
+    duplicate: bool
+
+
+class EngineHost:
+    """Holds the leases and the engines of one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        agents: AgentRegistry,
+        *,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.store = store
+        self.agents = agents
+        self.limits = limits or Limits()
+        self.clock: Clock = clock or SystemClock()
+        self.ids: Ids = ids or SystemIds()
+        self.observer = observer or Observer()
+        self.abandoned = Abandoned(self.limits.abandoned_bodies, self.observer)
+        self.host_id = HostId(self.ids.new())
+        self.quarantine: dict[UserId, str] = {}
+        """Users whose log cannot be applied, and why. Others feel nothing of it."""
+        self._engines: dict[UserId, UserExecutionEngine] = {}
+        self._tasks: dict[UserId, asyncio.Task[None]] = {}
+        self._wakes: set[UserId] = set()
+        self._waiters: dict[tuple[UserId, CommandId], set[asyncio.Future[Receipt | Refusal]]] = {}
+        self._slots = 0
+        self._slot_queue: deque[UserId] = deque()
+        self._suspect: RunId | None = None
+        self._suspect_queue: deque[UserId] = deque()
+        self._rates: dict[UserId, tuple[float, float]] = {}
+        self._locks: dict[UserId, asyncio.Lock] = {}
+        self._running = False
+        self._draining = False
+        self._scan_now = asyncio.Event()
+
+    # -- life --------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[EngineHost]:
+        """Serve until left; runs in memory are parked then, for the next start to go on with."""
+        self._running = True
+        beat = asyncio.create_task(self._beat(), name="goldenpath-beat")
+        scan = asyncio.create_task(self._scan(), name="goldenpath-scan")
+        try:
+            yield self
+        finally:
+            self._draining = True
+            for task in (beat, scan):
+                task.cancel()
+            await asyncio.wait({beat, scan})
+            await self.drain(0)
+            self._running = False
+
+    @property
+    def accepting(self) -> bool:
+        """True while commands are accepted."""
+        return self._running and not self._draining
+
+    @property
+    def engines(self) -> int:
+        """Engines alive."""
+        return len(self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for their turn, on this host."""
+        return sum(engine.waiting for engine in self._engines.values())
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more, let runs end within `seconds`, park the rest, free the leases."""
+        self._draining = True
+        for engine in list(self._engines.values()):
+            engine.drain()
+        if self._tasks and seconds > 0:
+            await asyncio.wait(set(self._tasks.values()), timeout=seconds)
+        for engine in list(self._engines.values()):
+            engine.shutdown()
+        tasks = set(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.limits.cancel_seconds * 2 + 5)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self.store.renew(self.host_id)
+            except StoreUnavailableError as error:
+                logger.warning("the store does not answer: %s", error)
+            await asyncio.sleep(_RENEW_SECONDS)
+
+    async def _scan(self) -> None:
+        """Demand is durable: look for users who wait, though nobody asks."""
+        while True:
+            try:
+                for user in await self.store.demand(self.clock.now_ms()):
+                    engine = self._engines.get(user)
+                    if engine is None:
+                        self.wake(user)
+            except StoreUnavailableError as error:
+                logger.warning("cannot look for demand: %s", error)
+            await asyncio.sleep(_SCAN_SECONDS)
+
+    # -- commands ----------------------------------------------------------------------------
+
+    async def submit(self, user: UserId, command_id: CommandId, command: AnyCommand) -> Settled:
+        """Make a command durable, and wait for what it led to.
+
+        Raises RefusedError with a code of the protocol; `unavailable` means that the outcome is
+        unknown, and that the same id may be sent again.
+        """
+        self._check(user, command)
+        body = encode_command(command)
+        if not self.accepting:
+            raise _unavailable("This server is shutting down.")
+        key = (user, command_id)
+        waiter: asyncio.Future[Receipt | Refusal] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(key, set()).add(waiter)
+        try:
+            submission = await self.store.submit(user, command_id, body, self.clock.now_ms())
+            if submission.receipt is not None:
+                return _answer(submission.receipt, duplicate=True)
+            self.wake(user)
+            outcome = await self._outcome(user, command_id, waiter)
+            return _answer(outcome, duplicate=submission.state != "new")
+        except StoreUnavailableError as error:
+            raise _unavailable("The service cannot store anything at the moment.") from error
+        finally:
+            waiters = self._waiters.get(key)
+            if waiters is not None:
+                waiters.discard(waiter)
+                if not waiters:
+                    del self._waiters[key]
+
+    def _check(self, user: UserId, command: AnyCommand) -> None:
+        if isinstance(command, Send):
+            if command.agent is not None and self.agents.get(command.agent) is None:
+                raise RefusedError("unknown_agent", f"There is no agent {command.agent!r}.")
+            size = len(command.text.encode("utf-8", "surrogatepass"))
+            if size > self.limits.message_bytes:
+                raise RefusedError(
+                    "too_large", f"A message may have {self.limits.message_bytes} bytes."
+                )
+            if command.attachments:
+                raise RefusedError("invalid_field", "attachments: this version takes none.")
+        if user in self.quarantine:
+            raise _unavailable("Your conversation cannot be opened; the operator knows of it.")
+        if not self._within_rate(user):
+            raise RefusedError("rate_limited", "Too many commands; wait a moment.", retryable=True)
+
+    def _within_rate(self, user: UserId) -> bool:
+        """A token bucket for each user: a minute's worth at most."""
+        most = float(self.limits.commands_per_minute)
+        now = self.clock.monotonic()
+        tokens, then = self._rates.pop(user, (most, now))
+        tokens = min(most, tokens + (now - then) * most / 60)
+        allowed = tokens >= 1
+        self._rates[user] = (tokens - 1 if allowed else tokens, now)
+        while len(self._rates) > 10_000:
+            self._rates.pop(next(iter(self._rates)))
+        return allowed
+
+    async def _outcome(
+        self, user: UserId, command_id: CommandId, waiter: asyncio.Future[Receipt | Refusal]
+    ) -> Receipt | Refusal:
+        deadline = self.clock.monotonic() + _UNAVAILABLE_SECONDS
+        while True:
+            await asyncio.wait({waiter}, timeout=_POLL_SECONDS)
+            if waiter.done():
+                return waiter.result()
+            # Settled by another host, or by an engine that is gone: the store knows.
+            outcome = await self.store.outcome(user, command_id)
+            if outcome is not None:
+                return outcome
+            if self.clock.monotonic() > deadline or user in self.quarantine:
+                raise _unavailable("The outcome is not known yet; send it again with its id.")
+            self.wake(user)
+
+    def settled(self, user: UserId, outcome: Receipt | Refusal) -> None:
+        """An engine tells that a command's end is durable."""
+        for waiter in self._waiters.get((user, outcome.command_id), ()):
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+    # -- engines -----------------------------------------------------------------------------
+
+    def wake(self, user: UserId) -> None:
+        """There may be something to do for this user: tell its engine, or start one."""
+        engine = self._engines.get(user)
+        if engine is not None:
+            engine.wake()
+            self._wakes.add(user)
+        elif user in self._tasks:
+            self._wakes.add(user)
+        elif self._running and not self._draining and user not in self.quarantine:
+            task = asyncio.create_task(self._serve(user), name=f"goldenpath-engine-{user}")
+            self._tasks[user] = task
+
+    async def _serve(self, user: UserId) -> None:
+        """One user's activation, from lease to release."""
+        failures = 0
+        try:
+            while True:
+                self._wakes.discard(user)
+                lock = self._locks.setdefault(user, asyncio.Lock())
+                async with lock:
+                    again = await self._activate(user)
+                if again:
+                    failures += 1
+                    await asyncio.sleep(min(0.1 * 2**failures, 5.0))
+                elif user not in self._wakes or self._draining:
+                    return
+        finally:
+            self._tasks.pop(user, None)
+            self._locks.pop(user, None)
+            self.observer.engines(len(self._tasks))
+
+    async def _activate(self, user: UserId) -> bool:
+        """Run one activation. True if it should be tried again soon."""
+        if self._draining:
+            return False
+        try:
+            activation = await self.store.acquire(user, self.host_id, self.ids.mark())
+        except StoreUnavailableError:
+            return True
+        except LeaseHeldError:
+            return False
+        engine = UserExecutionEngine(self, user, activation)
+        self._engines[user] = engine
+        self.observer.engines(len(self._tasks))
+        try:
+            await engine.main()
+        except Exception as error:
+            return self._engine_failed(user, error)
+        finally:
+            self._engines.pop(user, None)
+            await self._release(user, activation.epoch)
+        return False
+
+    def _engine_failed(self, user: UserId, error: Exception) -> bool:
+        """Quarantine a log that cannot be applied; anything else is tried again."""
+        broken = _find(error, (CodecError, GrammarError))
+        if broken is not None:
+            self.quarantine[user] = str(broken)
+            self.observer.quarantined(user, str(broken))
+            logger.error("the log of user %s is quarantined: %s", user, broken, exc_info=error)
+            return False
+        if _find(error, (StoreUnavailableError,)) is None:
+            self.observer.engine_failed(user, error)
+            logger.error("the engine of user %s failed", user, exc_info=error)
+        return True
+
+    async def _release(self, user: UserId, epoch: int) -> None:
+        try:
+            await self.store.release(user, epoch)
+        except StoreUnavailableError:
+            logger.warning("a lease could not be given back; it ends by itself")
+
+    async def forget(self, user: UserId) -> None:
+        """Erase everything of a user: runs are cancelled and awaited first."""
+        engine = self._engines.get(user)
+        if engine is None:
+            self.wake(user)
+        for _ in range(100):
+            engine = self._engines.get(user)
+            if engine is not None and engine.loaded:
+                break
+            await asyncio.sleep(0.05)
+        if engine is None or not engine.loaded:
+            raise _unavailable("The service cannot erase anything at the moment.")
+        await engine.forget()
+
+    # -- places ------------------------------------------------------------------------------
+
+    def take_slot(self, user: UserId) -> bool:
+        """A place among the host's active runs; users without one are served in turn."""
+        if self._slots < self.limits.host_runs_at_once and (
+            not self._slot_queue or self._slot_queue[0] == user
+        ):
+            if self._slot_queue:
+                self._slot_queue.popleft()
+            self._slots += 1
+            return True
+        if user not in self._slot_queue:
+            self._slot_queue.append(user)
+        return False
+
+    def give_slot(self, user: UserId) -> None:
+        self._slots -= 1
+        self._call_next_slot()
+
+    def _call_next_slot(self) -> None:
+        while self._slot_queue and self._slots < self.limits.host_runs_at_once:
+            engine = self._engines.get(self._slot_queue[0])
+            if engine is not None and engine.wants_slot:
+                engine.wake()
+                return
+            self._slot_queue.popleft()
+
+    def take_suspect(self, run_id: RunId, user: UserId) -> bool:
+        if self._suspect is None or self._suspect == run_id:
+            self._suspect = run_id
+            return True
+        if user not in self._suspect_queue:
+            self._suspect_queue.append(user)
+        return False
+
+    def give_suspect(self, run_id: RunId) -> None:
+        if self._suspect == run_id:
+            self._suspect = None
+            while self._suspect_queue:
+                self.wake(self._suspect_queue.popleft())
+
+
+def _find(error: BaseException, types: tuple[type[Exception], ...]) -> Exception | None:
+    """The first exception of these types in a (group of) exceptions."""
+    if isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error
+        for one in group.exceptions:
+            found = _find(one, types)
+            if found is not None:
+                return found
+        return None
+    return error if isinstance(error, types) else None
+
+
+def _unavailable(message: str) -> RefusedError:
+    return RefusedError("unavailable", message, retryable=True)
+
+
+def _answer(outcome: Receipt | Refusal, *, duplicate: bool) -> Settled:
+    error = outcome.error
+    if error is not None:
+        raise RefusedError(error.code, error.message, retryable=error.retryable)
+    assert isinstance(outcome, Receipt)
+    return Settled(outcome, duplicate)

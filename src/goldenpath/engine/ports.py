@@ -1,0 +1,85 @@
+"""What the engine needs from outside: time, ids, randomness, and somebody who counts.
+
+All are arguments, so that the whole runs in a simulator. Waiting uses the running event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from typing import Protocol
+
+from goldenpath.model.ids import Mark, UserId, uuid7
+
+
+class Clock(Protocol):
+    """Wall time for showing and for being due; monotonic time for measuring."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never jumps."""
+        ...
+
+
+class Ids(Protocol):
+    """Mints ids and random numbers."""
+
+    def new(self) -> str:
+        """A new UUIDv7."""
+        ...
+
+    def mark(self) -> Mark:
+        """A new activation's mark, never repeated."""
+        ...
+
+    def random(self) -> float:
+        """A number in [0, 1), for jitter."""
+        ...
+
+
+class Observer:
+    """Told of what happens, for metrics and logs; the base class ignores it all."""
+
+    def run_started(self, waited_s: float) -> None: ...
+    def run_ended(self, status: str, code: str | None, seconds: float) -> None: ...
+    def run_queued(self, waiting: int) -> None: ...
+    def first_event(self, seconds: float) -> None: ...
+    def answer_produced(self) -> None: ...
+    def answer_delivered(self) -> None: ...
+    def delivery_lag(self, seconds: float) -> None: ...
+    def body_abandoned(self, what: str, total: int) -> None: ...
+    def engines(self, count: int) -> None: ...
+    def sockets(self, count: int) -> None: ...
+    def quarantined(self, user: UserId, reason: str) -> None: ...
+    def engine_failed(self, user: UserId, error: BaseException) -> None: ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class SystemIds:
+    """UUIDv7 of the machine's clock and the operating system's randomness."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(secrets.randbits(256))
+
+    def new(self) -> str:
+        return uuid7(time.time_ns() // 1_000_000, self._random.getrandbits(74))
+
+    def mark(self) -> Mark:
+        return Mark(secrets.token_urlsafe(9))
+
+    def random(self) -> float:
+        return self._random.random()

@@ -1,0 +1,739 @@
+"""The one thing that executes agents, and the only writer of a user's log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from goldenpath.engine.bodies import Abandoned
+from goldenpath.engine.context import Message
+from goldenpath.engine.definitions import AgentRegistry
+from goldenpath.engine.execution import Execution
+from goldenpath.engine.intake import Intake
+from goldenpath.engine.limits import Limits
+from goldenpath.engine.outbox import FencedError, Outbox
+from goldenpath.engine.ports import Clock, Ids, Observer
+from goldenpath.engine.run import Run, closing
+from goldenpath.errors import CodecError, StoreUnavailableError
+from goldenpath.model import events
+from goldenpath.model.commands import Receipt
+from goldenpath.model.entries import Body, Entry, decode
+from goldenpath.model.grammar import UserState
+from goldenpath.model.ids import RunId, Seq, ThreadId, UserId
+from goldenpath.model.journal import CancelRequested, RunOpened, StepCompleted, StepKey
+from goldenpath.store.interface import Activation, Refusal, Store
+
+_DEATHS_MOST = 3
+
+
+class Services(Protocol):
+    """What an engine shares with the other engines of its host."""
+
+    store: Store
+    agents: AgentRegistry
+    limits: Limits
+    clock: Clock
+    ids: Ids
+    observer: Observer
+    abandoned: Abandoned
+
+    def take_slot(self, user: UserId) -> bool:
+        """A place among the host's active runs; False: the user is woken when it may try again."""
+        ...
+
+    def give_slot(self, user: UserId) -> None: ...
+    def take_suspect(self, run_id: RunId, user: UserId) -> bool:
+        """The one place of a run that died twice; False: woken when it is free."""
+        ...
+
+    def give_suspect(self, run_id: RunId) -> None: ...
+    def settled(self, user: UserId, outcome: Receipt | Refusal) -> None: ...
+
+
+class UserExecutionEngine:
+    """All runs of one user, for one activation. Constructed by EngineHost alone."""
+
+    def __init__(self, services: Services, user: UserId, activation: Activation) -> None:
+        self.user = user
+        self.store = services.store
+        self.agents = services.agents
+        self.limits = services.limits
+        self.clock = services.clock
+        self.ids = services.ids
+        self.observer = services.observer
+        self.abandoned = services.abandoned
+        self.activation = activation
+        self.runs: dict[RunId, Run] = {}
+        self.threads = asyncio.Semaphore(self.limits.threads_per_user)
+        self._services = services
+        self._state: UserState | None = None
+        self._outbox: Outbox | None = None
+        self._intake = Intake(self)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._woken = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due: int | None = None
+        self._histories: dict[ThreadId, list[Message]] = {}
+        self._draining = False
+        self._serving = False
+        self._leaving = False
+
+    # -- life --------------------------------------------------------------------------------
+
+    @property
+    def outbox(self) -> Outbox:
+        assert self._outbox is not None
+        return self._outbox
+
+    @property
+    def active(self) -> int:
+        """Executions in memory."""
+        return sum(run.execution is not None for run in self.runs.values())
+
+    @property
+    def waiting(self) -> int:
+        """Root runs that have not begun."""
+        return sum(run.root and not run.started for run in self.runs.values())
+
+    @property
+    def loaded(self) -> bool:
+        """True once the activation has begun to serve."""
+        return self._serving and not self._draining
+
+    def describe(self) -> str:
+        """For an operator: what keeps this engine alive."""
+        runs = ", ".join(
+            f"{r.run_id} {r.agent} attempt {r.attempts}"
+            + (f" parked {r.parked}" if r.parked else "")
+            + (f" resume {r.resume}" if r.resume else "")
+            + (" ending" if r.ending else "")
+            + (" in memory" if r.execution is not None else "")
+            for r in self.runs.values()
+        )
+        return f"{self.user}: runs [{runs}], intake {self._intake}, outbox {self.outbox}"
+
+    @property
+    def wants_slot(self) -> bool:
+        """True while a run waits for a place on the host."""
+        return any(
+            run.root and not run.slot and not run.ending and (not run.started or run.resume)
+            for run in self.runs.values()
+        )
+
+    async def forget(self) -> None:
+        """Cancel and await every run, then erase the user. This activation ends with it."""
+        self._draining = True
+        roots = [run for run in self.runs.values() if run.root]
+        await self.cancel_and_wait(roots, "erasure")
+        await self.outbox.durable()
+        await self.store.erase_user(self.user, self.activation.epoch, self.activation.mark)
+        self.outbox.close()
+        self._woken.set()
+
+    async def main(self) -> None:
+        """Serve the user until idle, shut down or fenced. Raises CodecError, GrammarError."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                await self._load()
+                pump = tasks.create_task(self.outbox.pump())
+                self._recover()
+                self._serving = True
+                await self._serve()
+                pump.cancel()
+        except* FencedError:
+            pass
+        finally:
+            if self._outbox is not None:
+                self._outbox.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            for run in self.runs.values():
+                self._give_back(run)
+
+    async def _serve(self) -> None:
+        while True:
+            self._woken.clear()
+            await self._intake.take()
+            self._on_due()
+            self._schedule()
+            if self._idle() and await self._may_leave():
+                return
+            if not self._woken.is_set():
+                self.arm_timer()
+                if self._idle():
+                    try:
+                        async with asyncio.timeout(
+                            0 if self._draining else self.limits.linger_seconds
+                        ):
+                            await self._woken.wait()
+                    except TimeoutError:
+                        self._leaving = True
+                else:
+                    await self._woken.wait()
+
+    def _idle(self) -> bool:
+        return (
+            self._intake.idle
+            and all(
+                run.parked is not None and run.resume is None and run.execution is None
+                for run in self.runs.values()
+            )
+        ) or (self._draining and self._intake.idle and self.active == 0)
+
+    async def _may_leave(self) -> bool:
+        """True when nothing is left to be written and nobody asked for anything meanwhile."""
+        if not (self._leaving or self._draining):
+            return False
+        self.outbox.touch()
+        while not self.outbox.idle:
+            await self.outbox.durable()
+            await asyncio.sleep(0)
+        if self._woken.is_set() and not self._draining:
+            self._leaving = False
+            return False
+        return True
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._leaving = False
+        self._woken.set()
+
+    def drain(self) -> None:
+        """Begin no more runs; leave when those in memory have ended."""
+        self._draining = True
+        self._woken.set()
+
+    def shutdown(self) -> None:
+        """Park what is in memory, so that the next activation goes on with it."""
+        self._draining = True
+        for run in list(self.runs.values()):
+            if run.execution is not None:
+                run.execution.park("shutdown")
+        self._woken.set()
+
+    def check_lease(self) -> None:
+        """Raise FencedError if this activation is known to be over."""
+        if self.outbox.fenced:
+            raise FencedError
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run a coroutine that belongs to this engine."""
+        assert self._tasks is not None
+        return self._tasks.create_task(work)
+
+    # -- activation --------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Read the open runs' journals; nothing else of the user's history."""
+        rows = self.activation.open_runs
+        self.runs = {row.run_id: Run.of(row) for row in rows}
+        entries: list[Entry] = []
+        after = min((row.first_seq for row in rows), default=self.activation.head + 1) - 1
+        while after < self.activation.head:
+            version, page = await self._patiently(
+                lambda after=after: self.store.entries(self.user, Seq(after))
+            )
+            if not page:
+                raise CodecError(f"the log ends at {after}, not at {self.activation.head}")
+            for encoded in page:
+                after = encoded.seq
+                if encoded.json and after <= self.activation.head:
+                    entry = decode(encoded, version)
+                    run = None if entry.run_id is None else self.runs.get(entry.run_id)
+                    if run is not None:
+                        entries.append(entry)
+                        run.fold([entry])
+        self._state = UserState.restore(
+            head=self.activation.head,
+            open_runs=rows,
+            approvals=self.activation.open_approvals,
+            entries=entries,
+        )
+        self._outbox = Outbox(
+            self.store,
+            self.user,
+            self.activation,
+            self._state,
+            self.clock,
+            self.ids,
+            due=self._due_ms,
+            settled=self._on_settled,
+        )
+
+    async def _patiently(self, read: Callable[[], Any]) -> Any:
+        """Reads of an activation are repeated until the store answers."""
+        while True:
+            try:
+                return await read()
+            except StoreUnavailableError:
+                await asyncio.sleep(0.1 + self.ids.random() / 5)
+
+    def _recover(self) -> None:
+        """Decide for each open run how it goes on after whatever ended the last activation."""
+        for run in sorted(self.runs.values(), key=lambda run: run.depth, reverse=True):
+            agent = self.agents.get(run.agent)
+            if run.cancelled is not None:
+                self._finish_soon(run, "cancelled", None)
+            elif not run.started:
+                continue
+            elif agent is None:
+                self._finish_soon(run, "failed", _CODE_CHANGED)
+            elif run.parked is None:
+                run.deaths += 1
+                if run.deaths >= _DEATHS_MOST or agent.recover == "fail":
+                    self._finish_soon(run, "failed", _CRASHED, "interrupted")
+                else:
+                    run.resume = "crash"
+            elif run.parked == "shutdown":
+                run.resume = "shutdown"
+            else:
+                self._look_at_parked(run)
+
+    def _look_at_parked(self, run: Run) -> None:
+        """Take a parked run up again if what it waits for has come."""
+        if run.parked is not None and run.resume is None and self._may_go_on(run):
+            run.resume = run.parked
+
+    def _may_go_on(self, run: Run) -> bool:
+        """True if something that the parked run waits for has come."""
+        due = run.due_ms()
+        if run.journal.answered or (due is not None and due <= self.clock.now_ms()):
+            return True
+        return any(
+            child is None or child.closed
+            for child in (
+                self.runs.get(step.child_run_id)
+                for step in run.journal.steps.values()
+                if step.kind == "agent" and step.order is None and step.child_run_id is not None
+            )
+        )
+
+    # -- the log -----------------------------------------------------------------------------
+
+    def emit(self, run: Run, *bodies: Body) -> int:
+        """Add entries of a run, in one append; gives the last seq."""
+        entries = self.outbox.add([(run.thread_id, run.run_id, body) for body in bodies])
+        run.fold(entries)
+        return entries[-1].seq
+
+    def _on_settled(self, outcome: Receipt | Refusal) -> None:
+        self._intake.settled(outcome.command_id)
+        self._woken.set()
+        self._services.settled(self.user, outcome)
+
+    def _due_ms(self) -> int | None:
+        """When a host must look at this user even if nobody asks."""
+        due: int | None = None
+        for run in self.runs.values():
+            if run.closed:
+                continue
+            if run.ending or run.parked in (None, "shutdown") or self._may_go_on(run):
+                return 0
+            run_due = run.due_ms()
+            if run_due is not None and (due is None or run_due < due):
+                due = run_due
+        return due
+
+    # -- time --------------------------------------------------------------------------------
+
+    def arm_timer(self) -> None:
+        """Wake at the next expiry or end of a sleep."""
+        due = min(
+            (
+                due
+                for run in self.runs.values()
+                if (due := self._run_timer_ms(run)) is not None
+            ),
+            default=None,
+        )
+        if due == self._timer_due and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_due = due
+        if due is not None:
+            seconds = max(due - self.clock.now_ms(), 0) / 1000 + 0.001
+            # A long wait is cut, so that a clock that jumps is noticed.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(min(seconds, 60.0), self._timer_fired)
+
+    def _run_timer_ms(self, run: Run) -> int | None:
+        if run.resume is not None or run.ending:
+            return None
+        if run.parked is not None:
+            return run.due_ms()
+        return min(
+            (s.until_ms for s in run.journal.approvals.values() if s.until_ms is not None),
+            default=None,
+        )
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self.wake()
+
+    def _on_due(self) -> None:
+        now = self.clock.now_ms()
+        for run in list(self.runs.values()):
+            for approval_id, step in list(run.journal.approvals.items()):
+                if step.until_ms is not None and step.until_ms <= now and not run.ending:
+                    self.resolve(run, step.key, approval_id, "expired", None)
+            self._look_at_parked(run)
+
+    def resolve(
+        self, run: Run, key: StepKey, approval_id: Any, decision: Any, reason: str | None, *more: Body
+    ) -> None:
+        """Record an approval's end and let the run go on."""
+        resolved = events.ApprovalResolved(
+            approval_id=approval_id, decision=decision, reason=reason
+        )
+        completed = StepCompleted(
+            key=key,
+            value={"decision": decision, "reason": reason},
+            remaining_ms=run.remaining_ms
+            if run.execution is None
+            else run.execution.budget.remaining_ms,
+        )
+        if run.execution is not None:
+            run.execution.answer.flush()
+        self.emit(run, resolved, completed, *more)
+        order = run.journal.steps[key].order
+        if key.name.startswith("approval:") and order is not None and run.execution is not None:
+            run.journal.silence(order)
+        waiter = run.decisions.pop(approval_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        self._look_at_parked(run)
+        self.wake()
+
+    # -- scheduling --------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        """Begin and take up what may run now, in order."""
+        if self._draining:
+            return
+        for run in sorted(self.runs.values(), key=lambda run: run.order):
+            if run.ending or run.execution is not None:
+                continue
+            if run.started and run.resume is not None:
+                self._resume(run)
+            elif not run.started and self.admit(run) is None:
+                self.begin(run)
+
+    def admit(self, run: Run) -> str | None:
+        """Take a slot for a root run; else why it must wait."""
+        if not run.root or run.slot:
+            return None
+        if self._draining or self.abandoned.full:
+            return "host_limit"
+        if not run.started and any(
+            other.root
+            and other is not run
+            and other.thread_id == run.thread_id
+            and (other.started or other.order < run.order)
+            for other in self.runs.values()
+        ):
+            return "thread_busy"
+        if sum(other.slot for other in self.runs.values()) >= self.limits.runs_at_once:
+            return "user_limit"
+        if not self._services.take_slot(self.user):
+            return "host_limit"
+        run.slot = True
+        return None
+
+    def started_event(self, run: Run) -> events.AgentStarted:
+        """The first event of a run that begins now."""
+        agent = self.agents.get(run.agent)
+        assert agent is not None
+        run.version = agent.version
+        return events.AgentStarted(
+            agent=run.agent,
+            version=agent.version,
+            message_id=run.message_id,
+            parent_run_id=run.parent_run_id,
+            deadline_ms=run.remaining_ms,
+        )
+
+    def begin(self, run: Run) -> None:
+        """Start an admitted run."""
+        if self.agents.get(run.agent) is None:
+            self._finish_soon(run, "failed", _CODE_CHANGED)
+            return
+        self.emit(run, self.started_event(run))
+        self.launch_first(run)
+
+    def launch_first(self, run: Run) -> None:
+        """The first attempt at a run whose `agent_started` was added."""
+        run.attempts = 1
+        run.started_ms = self.clock.now_ms()
+        self.observer.run_started(0.0)
+        self._launch(run)
+
+    def _resume(self, run: Run) -> None:
+        suspect = run.deaths == _DEATHS_MOST - 1
+        if self.admit(run) is not None:
+            return
+        if suspect and not self._services.take_suspect(run.run_id, self.user):
+            self._give_back(run)
+            return
+        reason: Any = run.resume
+        run.attempts += 1
+        run.resume = None
+        run.parked = None
+        self.emit(run, events.AgentResumed(attempt=run.attempts, reason=reason))
+        self._tell_parent(run, parked=False)
+        self._launch(run)
+
+    def _launch(self, run: Run) -> None:
+        agent = self.agents.get(run.agent)
+        assert agent is not None
+        run.execution = Execution(self, run, agent)
+        self.spawn(self._execute(run, run.execution))
+
+    async def _execute(self, run: Run, execution: Execution) -> None:
+        await execution.main(await self._history(run))
+
+    def _give_back(self, run: Run) -> None:
+        if run.slot:
+            run.slot = False
+            self._services.give_slot(self.user)
+        self._services.give_suspect(run.run_id)
+
+    # -- ends --------------------------------------------------------------------------------
+
+    async def finish(
+        self,
+        run: Run,
+        status: events.RunOutcome,
+        error: events.RunError | None,
+        *,
+        usage: dict[str, int | float] | None = None,
+        remaining_ms: int | None = None,
+        calls_end: events.ToolStatus | None = None,
+    ) -> None:
+        """End a run: its terminal, and nothing after it. The slot is free when it is durable."""
+        run.ending = True
+        if run.execution is not None:
+            run.execution.answer.flush()
+        self.emit(
+            run,
+            *closing(
+                run,
+                status,
+                error,
+                now_ms=self.clock.now_ms(),
+                remaining_ms=run.remaining_ms if remaining_ms is None else remaining_ms,
+                usage=usage or {},
+                calls_end=calls_end,
+            ),
+        )
+        run.closed = True
+        end = events.AgentCompleted(
+            status=status,
+            output=run.journal.text,
+            partial=False,
+            error=error,
+            usage=usage or {},
+            duration_ms=0,
+        )
+        await self.outbox.durable()
+        self.runs.pop(run.run_id, None)
+        self._give_back(run)
+        began = run.started_ms or self.clock.now_ms()
+        self.observer.run_ended(
+            status, error.code if error else None, (self.clock.now_ms() - began) / 1000
+        )
+        if run.root:
+            self._remember(run)
+        if run.ended is not None and not run.ended.done():
+            run.ended.set_result(end)
+        parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None
+        if parent is not None:
+            self._look_at_parked(parent)
+        self.wake()
+
+    def _finish_soon(
+        self,
+        run: Run,
+        status: events.RunOutcome,
+        error: events.RunError | None,
+        calls_end: events.ToolStatus | None = None,
+    ) -> None:
+        """End a run that has no code in memory."""
+        if not run.ending:
+            run.ending = True
+            self.spawn(self._finish_tree(run, status, error, calls_end))
+
+    async def _finish_tree(
+        self,
+        run: Run,
+        status: events.RunOutcome,
+        error: events.RunError | None,
+        calls_end: events.ToolStatus | None,
+    ) -> None:
+        await self.end_children(run)
+        await self.finish(run, status, error, calls_end=calls_end)
+
+    def cancel(self, run: Run, reason: Any, *settled: Body) -> None:
+        """Cancel a run, wherever it is; `settled` goes with the request's entry."""
+        if run.execution is not None:
+            run.execution.answer.flush()
+        if run.cancelled is None and not run.ending:
+            run.cancelled = reason
+            self.emit(run, CancelRequested(reason=reason), *settled)
+        elif settled:
+            self.emit(run, *settled)
+        if run.execution is not None:
+            run.execution.stop("cancelled")
+        elif not run.ending:
+            self._finish_soon(run, "cancelled", None)
+
+    async def cancel_and_wait(self, runs: list[Run], reason: Any) -> None:
+        """Cancel runs and return when their terminals are durable."""
+        ends: list[asyncio.Future[events.AgentCompleted]] = []
+        for run in runs:
+            if run.ended is None:
+                run.ended = asyncio.get_running_loop().create_future()
+            ends.append(run.ended)
+            if not run.ending:
+                self.cancel(run, reason)
+        for end in ends:
+            await asyncio.shield(end)
+
+    async def end_children(self, run: Run) -> None:
+        """A run that ends ends its children first."""
+        children = [r for r in self.runs.values() if r.parent_run_id == run.run_id]
+        if children:
+            await self.cancel_and_wait(children, "parent")
+
+    def attempt_parked(self, run: Run) -> None:
+        """A run has left the memory; its slot is free."""
+        self._give_back(run)
+        self._tell_parent(run, parked=True)
+        if run.cancelled is not None:
+            self._finish_soon(run, "cancelled", None)
+        self._look_at_parked(run)
+        self.wake()
+
+    def _tell_parent(self, run: Run, *, parked: bool) -> None:
+        parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None
+        if parent is not None and parent.execution is not None:
+            parent.execution.child_parked(run.run_id, parked)
+
+    # -- children ----------------------------------------------------------------------------
+
+    def refuse_child(self, parent: Run) -> str | None:
+        """Why this run may have no further child; None if it may."""
+        if parent.depth + 1 > self.limits.child_depth:
+            return f"agents may call agents {self.limits.child_depth} deep, not deeper"
+        width = sum(r.parent_run_id == parent.run_id for r in self.runs.values())
+        if width >= self.limits.child_width:
+            return f"a run may have {self.limits.child_width} children at once, not more"
+        return None
+
+    def start_child(
+        self, parent: Run, key: StepKey, run_id: RunId, name: str, text: str, seconds: float
+    ) -> None:
+        """Open and start a child run; it takes no slot."""
+        agent = self.agents.get(name)
+        assert agent is not None
+        own = agent.deadline or self.limits.run_seconds
+        child = Run(
+            run_id=run_id,
+            thread_id=parent.thread_id,
+            message_id=None,
+            parent_run_id=parent.run_id,
+            agent=name,
+            version=agent.version,
+            text=text,
+            remaining_ms=int(min(own, seconds) * 1000),
+            depth=parent.depth + 1,
+            ahead=False,
+            first_seq=self.outbox.head + 1,
+        )
+        self.runs[run_id] = child
+        self.emit(
+            child,
+            RunOpened(
+                agent=name,
+                budget_ms=child.remaining_ms,
+                depth=child.depth,
+                input=text,
+                parent_run_id=parent.run_id,
+                parent_step=key,
+            ),
+            self.started_event(child),
+        )
+        self.launch_first(child)
+
+    async def ended_child(self, run_id: RunId) -> events.AgentCompleted:
+        """How a child ended that is no longer open."""
+        row = await self._patiently(lambda: self.store.run(self.user, run_id))
+        if row is None or row.last_seq is None:
+            return events.AgentCompleted(
+                status="failed", output="", partial=False, error=_CRASHED, usage={}, duration_ms=0
+            )
+        return events.AgentCompleted(
+            status=row.status,
+            output=row.output or "",
+            partial=row.partial,
+            error=row.error,
+            usage=row.usage,
+            duration_ms=0,
+        )
+
+    # -- history -----------------------------------------------------------------------------
+
+    async def _history(self, run: Run) -> list[Message]:
+        """Questions and answers of the thread that ended before this run began."""
+        if not run.root:
+            return []
+        known = self._histories.get(run.thread_id)
+        if known is not None and run.attempts == 1:
+            return list(known)
+        started = run.journal.started_seq or 0
+        history = await self._patiently(
+            lambda: self.store.history(
+                self.user, run.thread_id, self.limits.history_messages, None
+            )
+        )
+        messages: list[Message] = []
+        if history is not None:
+            before = (r for r in history.runs if r.last_seq is not None and r.last_seq < started)
+            for row in sorted(before, key=lambda r: r.last_seq or 0):
+                messages.extend(_messages(row.text, row.output))
+        if run.attempts == 1:
+            self._histories[run.thread_id] = list(messages)
+        return messages
+
+    def new_thread(self, thread_id: ThreadId) -> None:
+        """A thread that was created now has no history to read."""
+        self._histories[thread_id] = []
+
+    def forget_thread(self, thread_id: ThreadId) -> None:
+        self._histories.pop(thread_id, None)
+
+    def _remember(self, run: Run) -> None:
+        known = self._histories.get(run.thread_id)
+        if known is not None:
+            known.extend(_messages(run.text, run.journal.text))
+            del known[: -self.limits.history_messages]
+        while len(self._histories) > 100:
+            self._histories.pop(next(iter(self._histories)))
+
+
+def _messages(question: str, answer: str | None) -> list[Message]:
+    messages = [Message("user", question)]
+    if answer:
+        messages.append(Message("assistant", answer))
+    return messages
+
+
+_CRASHED = events.RunError(
+    code="crashed", message="This run was interrupted and cannot be continued.", retryable=True
+)
+_CODE_CHANGED = events.RunError(
+    code="code_changed", message="The agent was changed while this run waited.", retryable=True
+)

@@ -1,0 +1,325 @@
+"""The store: one durable log for each user, its inbox, its projections.
+
+Clauses. Each has a test of its number in `tests/store/test_conformance.py`, run on every store.
+
+Inbox
+ S1  `submit` is durable when it returns. `new` once for an id; then `waiting` until it is settled
+     and `settled` with its receipt for ever after, also after a restart.
+ S2  The same id with another body raises `RefusedError("id_reused")`, whatever the first's state.
+ S3  `pending` gives the waiting commands of one user in the order of submission, each once.
+ S4  `append` ends waiting commands by their ids: those with a `CommandSettled` entry become
+     receipts, those in `refused` become refusals, all in the append's transaction. A command
+     submitted before or during an append and not named by it stays waiting.
+ S5  A refusal is kept for an hour; submitting that id again sets it waiting (`new`).
+Appending
+ A1  An append is applied only if epoch, mark and head all equal the store's; else
+     `StoreRefusedError`, and nothing is changed.
+ A2  Entries must be numbered head+1, head+2, ...; all of an append is applied, or nothing.
+ A3  Repeating the append id that was applied last succeeds and changes nothing, also after
+     the activation ended.
+ A4  A returned append is durable. `StoreUnavailableError` means that the outcome is unknown.
+ A5  Users are independent: a refused append of one has no effect on another's in the same group.
+ A6  An append may have no entries; it still settles commands and sets due.
+Reading
+ R1  `read` gives entries after the cursor, in order, without gap; an entry that was seen is never
+     followed by a new one at or below it. `to - from == len(events) + hidden`.
+ R2  `hidden` counts the internal, pruned and erased entries that the reader met.
+ R3  Only what is durable is read. A read that begins after an append returned sees it.
+ R4  A position is valid if its mark is known and the cursor is not past that activation's last
+     seq; ("0", 0) is valid in every log. Otherwise `PositionError`.
+ R5  `mark` of a batch is of the activation that wrote entry `to`; with an empty batch the
+     position's own mark.
+ R6  `watch` wakes after each append or submit of that user at the latest; it carries no data, may
+     wake for nothing, and a wake between `watch()` and `wait()` is not lost.
+ R7  Reading never waits for writers and appending never for readers.
+ R8  A batch honours `limit` entries and about `max_bytes`, with at least one entry if there is one.
+Leases
+ L1  `acquire` gives an epoch greater than any before for that user, and a new mark.
+ L2  After `acquire`, appends with an older epoch are refused for ever.
+ L3  `acquire` of a user whose lease another live host holds raises `LeaseHeldError`; the same host
+     may acquire again (its older epoch is fenced).
+ L4  `release` gives the lease back; releasing an older epoch does nothing.
+ L5  A restored or wiped store never repeats a mark.
+Demand
+ D1  `demand(now)` lists users with waiting commands or with due <= now, and only those.
+ D2  `due` is what the last append said; None clears it.
+Projections
+ P1  Threads, runs, messages, approvals and receipts reflect every append that returned before the
+     read, each list as of one moment, and equal the fold of `model.projections` over the log.
+ P2  Every read names its owner; a foreign id is answered as one that does not exist (None).
+ P3  Pages: newest first, `before` exclusive, no item twice or missed while new ones arrive.
+Receipts of delivery
+ K1  `acknowledge` is monotonic for each device, never past the head, and durable.
+ K2  An answer is undelivered while no device acked and no reader fetched its terminal.
+ K3  `fetched` is a receipt for the answers of the named runs and for no other.
+Erasing
+ E1  `erase_threads` of an append and `erase_user` remove texts, journal values, arguments, results,
+     titles and body hashes: no read, search or file (after `compact`) shows them; seqs stay and count as hidden.
+ E2  `prune(before)` hides `agent_output`, thinking, progress and journal values of runs that ended
+     before, children with their root; open runs, terminals, messages and marks stay.
+ E3  Both are safe under readers: no reader sees a gap, a repeat, or half of it.
+Keeping
+ B1  `backup` is a consistent copy, made while appends go on; after a restore every activation is
+     new and positions past the copy's head are refused (`PositionError`).
+ B2  A store that cannot write says so: `StoreUnavailableError`, `status().writable` false; reads go on;
+     when it can write again it does, without a restart, and what was acknowledged is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from goldenpath.model.commands import Receipt
+from goldenpath.model.entries import EncodedEntry
+from goldenpath.model.events import RunError
+from goldenpath.model.ids import (
+    AppendId,
+    ApprovalId,
+    CommandId,
+    DeviceId,
+    HostId,
+    Mark,
+    RunId,
+    Seq,
+    ThreadId,
+    UserId,
+)
+from goldenpath.model.views import ApprovalRow, OpenPart, OpenTool, RunRow, ThreadRow
+
+
+class Position(NamedTuple):
+    """Where a reader stands: the cursor and the mark of the activation that wrote it."""
+
+    mark: Mark
+    cursor: Seq
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """What a read found: events as stored JSON, and how many entries were hidden."""
+
+    mark: Mark
+    from_: Seq
+    to: Seq
+    hidden: int
+    events: list[bytes]
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """State of a submitted command; `receipt` is there when it is settled."""
+
+    state: Literal["new", "waiting", "settled"]
+    receipt: Receipt | None = None
+
+
+class PendingCommand(msgspec.Struct, frozen=True):
+    """A waiting command: its canonical body and that body's hash."""
+
+    command_id: CommandId
+    body: bytes
+    body_hash: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A command that was refused for now (`busy`, `queue_full`); its id may be sent again."""
+
+    command_id: CommandId
+    error: RunError
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """One atomic addition to a user's log; see clauses A and S."""
+
+    user: UserId
+    epoch: int
+    mark: Mark
+    head: Seq
+    append_id: AppendId
+    entries: Sequence[EncodedEntry]
+    refused: Sequence[Refusal] = ()
+    due_ms: int | None = None
+    erase_threads: Sequence[ThreadId] = ()
+    now_ms: int
+    """For keeping refusals an hour; no correctness depends on it."""
+
+
+class Activation(msgspec.Struct, frozen=True, kw_only=True):
+    """A granted lease: what an engine needs to begin."""
+
+    epoch: int
+    mark: Mark
+    head: Seq
+    open_runs: list[RunRow]
+    """Ordered by first_seq."""
+    open_approvals: list[ApprovalRow]
+
+
+class OpenRun(msgspec.Struct, frozen=True, kw_only=True):
+    """An open run as a client's history shows it."""
+
+    run: RunRow
+    parts: list[OpenPart]
+    tools: list[OpenTool]
+    approvals: list[ApprovalRow]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of a thread newest first (root runs only), open ones, all as of one position."""
+
+    runs: list[RunRow]
+    """Ended and open root runs; `queued_ms`, `text` are the question, `output` the answer."""
+    open_runs: list[OpenRun]
+    as_of: Position
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A hit of `search`: the run whose question (`user`) or answer (`assistant`) matches."""
+
+    run: RunRow
+    role: Literal["user", "assistant"]
+
+
+class UndeliveredAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An ended root run whose terminal no device acknowledged and no reader fetched."""
+
+    user: UserId
+    run: RunRow
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the store can write; `reason` is one line for an operator when it cannot."""
+
+    writable: bool
+    reason: str | None = None
+
+
+class CommitStats(msgspec.Struct):
+    """Running totals for metrics: groups, operations in them, seconds spent committing."""
+
+    groups: int = 0
+    operations: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
+    last_size: int = 0
+
+
+class Watch(Protocol):
+    """Wakes when there may be something new for a user; see R6."""
+
+    async def wait(self) -> None:
+        """Return after the next wake-up, at once if one came since the last return."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching; idempotent."""
+        ...
+
+
+class Store(Protocol):
+    """See the module's clauses."""
+
+    stats: CommitStats
+
+    async def close(self) -> None:
+        """Finish what was begun and free the store; later calls raise `StoreUnavailableError`."""
+        ...
+
+    def status(self) -> StoreStatus: ...
+
+    # inbox
+    async def submit(
+        self, user: UserId, command_id: CommandId, body: bytes, now_ms: int
+    ) -> Submission: ...
+    async def pending(self, user: UserId) -> list[PendingCommand]: ...
+    async def outcome(self, user: UserId, command_id: CommandId) -> Receipt | Refusal | None:
+        """The receipt or refusal of a command; None while it waits or is unknown."""
+        ...
+
+    # log
+    async def append(self, append: Append) -> None: ...
+    async def read(
+        self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20
+    ) -> Batch: ...
+    async def entries(
+        self, user: UserId, after: Seq, limit: int = 1000
+    ) -> tuple[int, list[EncodedEntry]]:
+        """(codec version, entries with journal) after a seq; for engines and operators."""
+        ...
+
+    async def head(self, user: UserId) -> Position:
+        """The last entry's position; ("0", 0) for an empty log."""
+        ...
+
+    def watch(self, user: UserId) -> Watch: ...
+
+    # leases and demand
+    async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation: ...
+    async def release(self, user: UserId, epoch: int) -> None: ...
+    async def renew(self, host: HostId) -> None:
+        """Say that the host lives; stores of one process need no more than that."""
+        ...
+
+    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]: ...
+    async def next_due(self) -> int | None:
+        """The least due (Unix milliseconds) of any user, to sleep until; None without."""
+        ...
+
+    # projections
+    async def threads(
+        self, user: UserId, limit: int, before: tuple[int, ThreadId] | None
+    ) -> list[ThreadRow]:
+        """Ordered by (created_ms, thread_id), newest first."""
+        ...
+
+    async def thread(self, user: UserId, thread_id: ThreadId) -> ThreadRow | None: ...
+    async def history(
+        self, user: UserId, thread_id: ThreadId, limit: int, before: Seq | None
+    ) -> History | None:
+        """`before` is a run's first_seq; None if there is no such thread."""
+        ...
+
+    async def run(self, user: UserId, run_id: RunId) -> RunRow | None: ...
+    async def runs(
+        self, user: UserId | None, status: str | None, limit: int
+    ) -> list[tuple[UserId, RunRow]]:
+        """For operators: newest first."""
+        ...
+
+    async def approval(self, user: UserId, approval_id: ApprovalId) -> ApprovalRow | None: ...
+    async def search(self, user: UserId, words: Sequence[str], limit: int) -> list[Found]:
+        """Newest first; every word a case-insensitive prefix of a word of the text."""
+        ...
+
+    # receipts of delivery
+    async def acknowledge(
+        self, user: UserId, device: DeviceId | None, position: Position
+    ) -> None:
+        """`device` None: fetched by a reader that cannot acknowledge. Raises `PositionError`."""
+        ...
+
+    async def fetched(self, user: UserId, run_ids: Sequence[RunId]) -> None:
+        """Answers of these runs were read in a history; unknown and open ones are passed over."""
+        ...
+
+    async def undelivered(self, limit: int = 1000) -> list[UndeliveredAnswer]: ...
+
+    # erasing and keeping
+    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
+        """Erase everything of a user; the caller holds the lease and has ended all runs."""
+        ...
+
+    async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
+        """Prune runs that ended before; with `everything` erase them (retention). Count done."""
+        ...
+
+    async def compact(self) -> None:
+        """Leave no trace of erased text in the store's files."""
+        ...
+
+    async def backup(self, target: Path) -> None: ...
+    async def users(self, after: UserId | None = None, limit: int = 1000) -> list[UserId]:
+        """All users in order of id; for `check` and operators."""
+        ...

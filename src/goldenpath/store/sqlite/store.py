@@ -1,0 +1,239 @@
+"""The embedded store: one SQLite file, one process; see `goldenpath.store.interface`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from goldenpath.errors import LeaseHeldError, RefusedError, StoreRefusedError
+from goldenpath.model.commands import Receipt, body_hash
+from goldenpath.model.ids import (
+    CommandId,
+    DeviceId,
+    HostId,
+    Mark,
+    Seq,
+    UserId,
+)
+from goldenpath.store.interface import (
+    Activation,
+    Append,
+    Position,
+    StoreStatus,
+    Submission,
+    Watch,
+)
+from goldenpath.store.sqlite import log, rows
+from goldenpath.store.sqlite.backup import copy_database
+from goldenpath.store.sqlite.connection import Durability, FileLock
+from goldenpath.store.sqlite.core import Core, recover
+from goldenpath.store.sqlite.erase import find_prunable, prune_run
+from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Submitted, UserErased
+from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals
+from goldenpath.store.sqlite.reads import All, Reads, Used
+from goldenpath.store.sqlite.threads import Readers
+
+FETCHED = ""
+"""The device of readers that cannot acknowledge."""
+
+
+async def open_store(path: Path | str, *, durability: Durability = "full") -> SqliteStore:
+    """Open or create a store's file. Raises `StoreOpenError`.
+
+    With durability `full` what was acknowledged survives a power cut, with `process` it survives
+    the end of the process.
+    """
+    where = Path(path).absolute()  # noqa: ASYNC240  it reads no file
+    lock = FileLock(where)
+    try:
+        found = await asyncio.to_thread(recover, where, durability)
+    except BaseException:
+        lock.release()
+        raise
+    core = Core(where, durability, lock, found)
+    if found.replayed.old_codec:
+        await core.settler.settle_all()
+    return SqliteStore(core)
+
+
+class SqliteStore(Reads):
+    """See the module; made by `open_store`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._readers = core.readers
+        self.stats = core.stats
+
+    @contextlib.asynccontextmanager
+    async def _use(self, user: UserId) -> AsyncGenerator[Used]:
+        async with self._core.use(user) as state:
+            yield Used(state, self._readers)
+
+    @contextlib.asynccontextmanager
+    async def _use_all(self) -> AsyncGenerator[All]:
+        yield All(self._core.unsettled(), self._readers)
+
+    async def _find_receipt(
+        self, state: UserState, readers: Readers, command_id: str
+    ) -> Receipt | None:
+        return await self._core.find_receipt(state, command_id)
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._core.close()
+
+    def status(self) -> StoreStatus:
+        """See `Store.status`."""
+        return self._core.status()
+
+    # Inbox
+
+    async def submit(
+        self, user: UserId, command_id: CommandId, body: bytes, now_ms: int
+    ) -> Submission:
+        """See clauses S1, S2, S5."""
+        hashed = body_hash(body)
+        async with self._core.use(user) as state:
+            self._core.check_writable()
+            while True:
+                receipt = await self._core.find_receipt(state, command_id)
+                if receipt is not None:
+                    if receipt.body_hash not in (None, hashed):
+                        raise _reused(command_id)
+                    return Submission("settled", receipt)
+                forget_refusals(state, now_ms)
+                item = state.inbox.get(command_id)
+                if item is not None and item.body_hash != hashed:
+                    raise _reused(command_id)
+                if item is not None and item.error is None:
+                    return Submission("waiting")
+                if command_id not in state.submitting:
+                    break
+                await self._same_is_submitted(state)
+            state.submitting.add(command_id)
+            try:
+                await self._core.commit(
+                    state,
+                    lambda: Submitted(user, command_id, body, hashed),
+                    exclusive=False,
+                    size=len(body),
+                )
+            finally:
+                state.submitting.discard(command_id)
+                self._core.submitted(state)
+            return Submission("new")
+
+    async def _same_is_submitted(self, state: UserState) -> None:
+        await self._core.wait_submitted(state)
+        self._core.check_writable()
+
+    # Log
+
+    async def append(self, append: Append) -> None:
+        """See clauses A and S4."""
+        async with self._core.use(append.user) as state:
+            size = sum(len(entry.json) for entry in append.entries)
+            await self._core.commit(state, lambda: check_append(state, append), size=size)
+
+    def watch(self, user: UserId) -> Watch:
+        """See clause R6."""
+        return self._core.watch(user)
+
+    # Leases and demand
+
+    async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation:
+        """See clauses L."""
+        async with self._core.use(user) as state:
+
+            def prepare() -> Acquired:
+                if state.host is not None and state.host != host:
+                    raise LeaseHeldError(f"the lease is held by host {state.host}")
+                return Acquired(user, state.epoch + 1, mark)
+
+            await self._core.commit(state, prepare)
+            state.host = host
+            epoch, head = state.epoch, state.head
+            runs, approvals = await rows.open_rows(state, self._readers)
+            return Activation(
+                epoch=epoch,
+                mark=mark,
+                head=Seq(head),
+                open_runs=runs,
+                open_approvals=approvals,
+            )
+
+    async def release(self, user: UserId, epoch: int) -> None:
+        """See clause L4; no other process can want it, so it need not be durable."""
+        async with self._core.use(user) as state:
+            if state.epoch == epoch:
+                state.host = None
+
+    async def renew(self, host: HostId) -> None:
+        """A host of this process lives as long as the process."""
+
+    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+        """See clauses D."""
+        return self._core.demand.users(now_ms, limit)
+
+    async def next_due(self) -> int | None:
+        """See `Store.next_due`."""
+        return self._core.demand.next_due()
+
+    # Receipts of delivery
+
+    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
+        """See clauses K."""
+        name = FETCHED if device is None else device
+        async with self._core.use(user) as state:
+            await log.check_position(state, self._readers, position)
+
+            def prepare() -> Acknowledged | None:
+                if position.cursor <= state.acks.get(name, 0):
+                    return None
+                return Acknowledged(user, name, position.cursor)
+
+            await self._core.commit(state, prepare, exclusive=False)
+
+    # Erasing and keeping
+
+    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
+        """See clause E1. Raises `StoreRefusedError` if the lease is another's."""
+        async with self._core.use(user) as state:
+
+            def prepare() -> UserErased:
+                if (epoch, mark) != (state.epoch, state.mark):
+                    raise StoreRefusedError(
+                        f"erasing in epoch {epoch} refused: the log is in epoch {state.epoch}"
+                    )
+                return UserErased(user, state.head)
+
+            await self._core.commit(state, prepare)
+
+    async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
+        """See clause E2."""
+
+        async def work() -> int:
+            found = await self._readers.run(
+                lambda connection: find_prunable(connection, before_ms, everything, limit)
+            )
+            for item in found:
+                async with self._core.use(UserId(item.user)) as state:
+                    await prune_run(item, everything, self._readers, self._core.settler.run_slice)
+                    state.generation += 1
+            return len(found)
+
+        return await self._core.settler.maintain(work)
+
+    async def compact(self) -> None:
+        """See `Store.compact`."""
+        await self._core.checkpoint_all()
+
+    async def backup(self, target: Path) -> None:
+        """See clause B1. Raises `StoreUnavailableError`."""
+        await copy_database(self._core.path, target)
+
+
+def _reused(command_id: str) -> RefusedError:
+    return RefusedError("id_reused", f"the id {command_id} was used for another command")

@@ -1,0 +1,53 @@
+"""A store that delays, fails before or after taking effect, and leaves outcomes unknown."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from goldenpath.errors import StoreUnavailableError
+from goldenpath.store.interface import Store
+
+_WRITES = frozenset({"submit", "append", "acquire", "release", "acknowledge", "erase_user"})
+
+
+class FaultyStore:
+    """Wraps a store; faults come from the random source given. Reads are only delayed or refused."""
+
+    def __init__(
+        self,
+        store: Store,
+        rng: random.Random,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        rate: float = 0.05,
+        delay: float = 0.02,
+    ) -> None:
+        self.inner = store
+        self._rng = rng
+        self._sleep = sleep
+        self._rate = rate
+        self._delay = delay
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+        if name in ("watch", "status", "stats", "close"):
+            return method
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._pause()
+            fault = self._rng.random() < self._rate
+            if fault and (name not in _WRITES or self._rng.random() < 0.5):
+                raise StoreUnavailableError(f"{name} failed, before it took effect")
+            result = await method(*args, **kwargs)
+            await self._pause()
+            if fault:
+                raise StoreUnavailableError(f"{name} failed, after it took effect")
+            return result
+
+        return call
+
+    async def _pause(self) -> None:
+        if self._rng.random() < 0.5:
+            await self._sleep(self._rng.random() * self._delay)

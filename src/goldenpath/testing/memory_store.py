@@ -1,0 +1,541 @@
+"""A store in memory with the exact semantics of the interface: deterministic, without threads.
+
+The durable state is a `Disk`; a simulated crash drops the store and opens another on the same
+disk. Every mutating operation is one synchronous step on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from goldenpath.errors import (
+    LeaseHeldError,
+    PositionError,
+    RefusedError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from goldenpath.model.commands import Receipt, body_hash
+from goldenpath.model.entries import CODEC_VERSION, EncodedEntry, decode
+from goldenpath.model.ids import (
+    ORIGIN_MARK,
+    ApprovalId,
+    CommandId,
+    DeviceId,
+    HostId,
+    Mark,
+    RunId,
+    Seq,
+    ThreadId,
+    UserId,
+)
+from goldenpath.model.projections import PROJECTING, Rows, apply, open_run_view
+from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
+from goldenpath.store.interface import (
+    Activation,
+    Append,
+    Batch,
+    CommitStats,
+    Found,
+    History,
+    OpenRun,
+    PendingCommand,
+    Position,
+    Refusal,
+    StoreStatus,
+    Submission,
+    UndeliveredAnswer,
+    Watch,
+)
+from goldenpath.store.words import matches
+
+_REFUSAL_MS = 3_600_000
+_PRUNED = frozenset({"agent_output", "agent_thinking", "tool_progress", "step_started",
+                     "step_completed", "run_parked", "run_failure"})  # fmt: skip
+
+
+@dataclass
+class InboxRow:
+    """A command that waits, or was refused for now."""
+
+    command: PendingCommand
+    refusal: Refusal | None = None
+    refused_ms: int = 0
+
+
+@dataclass
+class UserRecord:
+    """Everything that is durable of one user."""
+
+    entries: list[EncodedEntry] = field(default_factory=lambda: [])
+    marks: list[tuple[int, Mark]] = field(default_factory=lambda: [])
+    """(first seq, mark) of each activation, in order."""
+    epoch: int = 0
+    holder: HostId | None = None
+    last_append: str | None = None
+    due_ms: int | None = None
+    rows: Rows = field(default_factory=Rows)
+    inbox: dict[CommandId, InboxRow] = field(default_factory=lambda: {})
+    acks: dict[DeviceId | None, int] = field(default_factory=lambda: {})
+    fetched: set[RunId] = field(default_factory=lambda: set())
+
+    @property
+    def head(self) -> int:
+        return len(self.entries)
+
+    @property
+    def mark(self) -> Mark:
+        return self.marks[-1][1] if self.marks else ORIGIN_MARK
+
+    def mark_at(self, seq: int) -> Mark:
+        """The mark of the activation that wrote entry `seq`."""
+        found = ORIGIN_MARK
+        for first, mark in self.marks:
+            if first > seq:
+                break
+            found = mark
+        return found if seq else ORIGIN_MARK
+
+    def check(self, position: Position) -> None:
+        """Raise PositionError for what is not a position of this log."""
+        mark, cursor = position
+        if mark == ORIGIN_MARK and cursor == 0:
+            return
+        for index, (first, known) in enumerate(self.marks):
+            if known == mark:
+                last = self.marks[index + 1][0] - 1 if index + 1 < len(self.marks) else self.head
+                if 0 <= cursor <= last:
+                    return
+        raise PositionError(f"({mark}, {cursor}) is not a position of this log")
+
+
+class Disk:
+    """What survives a crash. `writable` False: the disk is full."""
+
+    def __init__(self) -> None:
+        self.users: dict[UserId, UserRecord] = {}
+        self.writable = True
+        self.holders: set[HostId] = set()
+
+    def user(self, user: UserId) -> UserRecord:
+        return self.users.get(user) or UserRecord()
+
+    def head(self, user: UserId) -> int:
+        return self.user(user).head
+
+    def log(self, user: UserId) -> list[EncodedEntry]:
+        return self.user(user).entries
+
+    def open_runs(self, user: UserId) -> list[RunRow]:
+        rows = (row for row in self.user(user).rows.runs.values() if row.open)
+        return sorted(rows, key=lambda row: row.first_seq)
+
+
+class MemoryWatch:
+    """One event; set by every append and submit of the user."""
+
+    def __init__(self, watches: set[MemoryWatch]) -> None:
+        self._watches = watches
+        self._event = asyncio.Event()
+        watches.add(self)
+
+    def notify(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+    def close(self) -> None:
+        self._watches.discard(self)
+        self._event.set()
+
+
+class MemoryStore:
+    """See goldenpath.store.interface for the clauses."""
+
+    def __init__(self, disk: Disk | None = None) -> None:
+        self.disk = disk or Disk()
+        self.stats = CommitStats()
+        self.dead = False
+        # A process that starts finds the leases of the one before it dead.
+        for record in self.disk.users.values():
+            record.holder = None
+        self._watches: dict[UserId, set[MemoryWatch]] = {}
+
+    async def close(self) -> None:
+        self.dead = True
+
+    def status(self) -> StoreStatus:
+        if self.disk.writable and not self.dead:
+            return StoreStatus(writable=True)
+        return StoreStatus(writable=False, reason="the disk is full; free some space")
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise StoreUnavailableError("the store is closed")
+
+    def _write(self, user: UserId) -> UserRecord:
+        self._alive()
+        if not self.disk.writable:
+            raise StoreUnavailableError("the disk is full; free some space")
+        self.stats.groups += 1
+        self.stats.operations += 1
+        return self.disk.users.setdefault(user, UserRecord())
+
+    def _read(self, user: UserId) -> UserRecord:
+        self._alive()
+        return self.disk.user(user)
+
+    def _notify(self, user: UserId) -> None:
+        for watch in tuple(self._watches.get(user, ())):
+            watch.notify()
+
+    # -- inbox -------------------------------------------------------------------------------
+
+    async def submit(
+        self, user: UserId, command_id: CommandId, body: bytes, now_ms: int
+    ) -> Submission:
+        record = self._write(user)
+        digest = body_hash(body)
+        receipt = record.rows.receipts.get(command_id)
+        if receipt is not None:
+            if receipt.body_hash not in (None, digest):
+                raise RefusedError("id_reused", "This id was used for another command.")
+            return Submission("settled", receipt)
+        row = record.inbox.get(command_id)
+        if row is not None and row.refusal is not None and row.refused_ms + _REFUSAL_MS < now_ms:
+            del record.inbox[command_id]
+            row = None
+        if row is not None:
+            if row.command.body_hash != digest:
+                raise RefusedError("id_reused", "This id was used for another command.")
+            if row.refusal is None:
+                return Submission("waiting")
+            del record.inbox[command_id]
+        record.inbox[command_id] = InboxRow(PendingCommand(command_id, body, digest))
+        self._notify(user)
+        return Submission("new")
+
+    async def pending(self, user: UserId) -> list[PendingCommand]:
+        inbox = self._read(user).inbox.values()
+        return [row.command for row in inbox if row.refusal is None]
+
+    async def outcome(self, user: UserId, command_id: CommandId) -> Receipt | Refusal | None:
+        record = self._read(user)
+        row = record.inbox.get(command_id)
+        if row is not None:
+            return row.refusal
+        return record.rows.receipts.get(command_id)
+
+    # -- log ---------------------------------------------------------------------------------
+
+    async def append(self, append: Append) -> None:
+        record = self._write(append.user)
+        if append.append_id == record.last_append:
+            return
+        if (append.epoch, append.mark, append.head) != (record.epoch, record.mark, record.head):
+            raise StoreRefusedError(
+                f"({append.epoch}, {append.mark}, {append.head}) is not the store's "
+                f"({record.epoch}, {record.mark}, {record.head})"
+            )
+        seqs = [entry.seq for entry in append.entries]
+        if seqs != list(range(record.head + 1, record.head + 1 + len(seqs))):
+            raise StoreRefusedError(f"entries {seqs} do not follow {record.head}")
+        record.entries.extend(append.entries)
+        for encoded in append.entries:
+            if encoded.type in PROJECTING:
+                apply(record.rows, decode(encoded))
+        for command_id in list(record.inbox):
+            if command_id in record.rows.receipts:
+                del record.inbox[command_id]
+        for refusal in append.refused:
+            row = record.inbox.get(refusal.command_id)
+            if row is not None:
+                row.refusal, row.refused_ms = refusal, append.now_ms
+        for thread_id in append.erase_threads:
+            self._erase(record, lambda entry, t=thread_id: decode(entry).thread_id == t)
+        record.due_ms = append.due_ms
+        record.last_append = append.append_id
+        self._notify(append.user)
+
+    @staticmethod
+    def _hide(record: UserRecord, index: int) -> None:
+        entry = record.entries[index]
+        record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
+
+    def _erase(self, record: UserRecord, which: object) -> None:
+        for index, entry in enumerate(record.entries):
+            if entry.json and which(entry):  # type: ignore[operator]  # pyright: ignore
+                self._hide(record, index)
+
+    async def read(
+        self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20
+    ) -> Batch:
+        record = self._read(user)
+        record.check(position)
+        events: list[bytes] = []
+        hidden = size = 0
+        to = position.cursor
+        for entry in record.entries[position.cursor : position.cursor + limit]:
+            if size >= max_bytes:
+                break
+            size += len(entry.json)
+            to = Seq(entry.seq)
+            if entry.hidden:
+                hidden += 1
+            else:
+                events.append(entry.json)
+        mark = position.mark if to == position.cursor else record.mark_at(to)
+        return Batch(mark, position.cursor, to, hidden, events)
+
+    async def entries(
+        self, user: UserId, after: Seq, limit: int = 1000
+    ) -> tuple[int, list[EncodedEntry]]:
+        return CODEC_VERSION, self._read(user).entries[after : after + limit]
+
+    async def head(self, user: UserId) -> Position:
+        record = self._read(user)
+        return Position(record.mark_at(record.head), Seq(record.head))
+
+    def watch(self, user: UserId) -> Watch:
+        return MemoryWatch(self._watches.setdefault(user, set()))
+
+    # -- leases and demand -------------------------------------------------------------------
+
+    async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation:
+        record = self._write(user)
+        if record.holder not in (None, host):
+            raise LeaseHeldError(f"{user} is held by {record.holder}")
+        record.holder = host
+        record.epoch += 1
+        record.marks.append((record.head + 1, mark))
+        return Activation(
+            epoch=record.epoch,
+            mark=mark,
+            head=Seq(record.head),
+            open_runs=self.disk.open_runs(user),
+            open_approvals=[
+                a
+                for a in record.rows.approvals.values()
+                if a.decision is None and record.rows.runs[a.run_id].open
+            ],
+        )
+
+    async def release(self, user: UserId, epoch: int) -> None:
+        record = self._write(user)
+        if record.epoch == epoch:
+            record.holder = None
+
+    async def renew(self, host: HostId) -> None:
+        self._alive()
+
+    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+        self._alive()
+        return [
+            user
+            for user, record in self.disk.users.items()
+            if any(row.refusal is None for row in record.inbox.values())
+            or (record.due_ms is not None and record.due_ms <= now_ms)
+        ][:limit]
+
+    async def next_due(self) -> int | None:
+        self._alive()
+        dues = (r.due_ms for r in self.disk.users.values() if r.due_ms is not None)
+        return min(dues, default=None)
+
+    # -- projections -------------------------------------------------------------------------
+
+    async def threads(
+        self, user: UserId, limit: int, before: tuple[int, ThreadId] | None
+    ) -> list[ThreadRow]:
+        rows = sorted(
+            self._read(user).rows.threads.values(),
+            key=lambda row: (row.created_ms, row.thread_id),
+            reverse=True,
+        )
+        return [r for r in rows if before is None or (r.created_ms, r.thread_id) < before][:limit]
+
+    async def thread(self, user: UserId, thread_id: ThreadId) -> ThreadRow | None:
+        return self._read(user).rows.threads.get(thread_id)
+
+    async def history(
+        self, user: UserId, thread_id: ThreadId, limit: int, before: Seq | None
+    ) -> History | None:
+        record = self._read(user)
+        if thread_id not in record.rows.threads:
+            return None
+        runs = sorted(
+            (
+                row
+                for row in record.rows.runs.values()
+                if row.thread_id == thread_id and row.parent_run_id is None
+            ),
+            key=lambda row: row.first_seq,
+            reverse=True,
+        )
+        page = [row for row in runs if before is None or row.first_seq < before][:limit]
+        open_runs = [
+            self._open_run(record, row)
+            for row in record.rows.runs.values()
+            if row.open and row.thread_id == thread_id
+        ]
+        as_of = Position(record.mark_at(record.head), Seq(record.head))
+        return History(runs=page, open_runs=open_runs, as_of=as_of)
+
+    @staticmethod
+    def _open_run(record: UserRecord, row: RunRow) -> OpenRun:
+        entries = (decode(e) for e in record.entries[row.first_seq - 1 :] if e.json)
+        parts, tools = open_run_view(e for e in entries if e.run_id == row.run_id)
+        approvals = [
+            a
+            for a in record.rows.approvals.values()
+            if a.run_id == row.run_id and a.decision is None
+        ]
+        return OpenRun(run=row, parts=parts, tools=tools, approvals=approvals)
+
+    async def run(self, user: UserId, run_id: RunId) -> RunRow | None:
+        return self._read(user).rows.runs.get(run_id)
+
+    async def runs(
+        self, user: UserId | None, status: str | None, limit: int
+    ) -> list[tuple[UserId, RunRow]]:
+        self._alive()
+        found = [
+            (owner, row)
+            for owner, record in self.disk.users.items()
+            if user is None or owner == user
+            for row in record.rows.runs.values()
+            if status is None or row.status == status
+        ]
+        return sorted(found, key=lambda f: (f[1].queued_ms, f[1].run_id), reverse=True)[:limit]
+
+    async def approval(self, user: UserId, approval_id: ApprovalId) -> ApprovalRow | None:
+        return self._read(user).rows.approvals.get(approval_id)
+
+    async def search(self, user: UserId, words: Sequence[str], limit: int) -> list[Found]:
+        found: list[Found] = []
+        runs = self._read(user).rows.runs.values()
+        for row in sorted(runs, key=lambda row: row.first_seq, reverse=True):
+            if row.parent_run_id is None:
+                if row.output and matches(row.output, words):
+                    found.append(Found(run=row, role="assistant"))
+                if matches(row.text, words):
+                    found.append(Found(run=row, role="user"))
+        return found[:limit]
+
+    # -- receipts of delivery ----------------------------------------------------------------
+
+    async def acknowledge(
+        self, user: UserId, device: DeviceId | None, position: Position
+    ) -> None:
+        self._read(user).check(position)
+        record = self._write(user)
+        record.acks[device] = max(record.acks.get(device, 0), position.cursor)
+
+    async def fetched(self, user: UserId, run_ids: Sequence[RunId]) -> None:
+        record = self._write(user)
+        record.fetched.update(run_id for run_id in run_ids if run_id in record.rows.runs)
+
+    async def undelivered(self, limit: int = 1000) -> list[UndeliveredAnswer]:
+        self._alive()
+        found: list[UndeliveredAnswer] = []
+        for user, record in self.disk.users.items():
+            seen = max(record.acks.values(), default=0)
+            for row in record.rows.runs.values():
+                if row.parent_run_id is not None or row.run_id in record.fetched:
+                    continue
+                if row.last_seq is not None and row.last_seq > seen:
+                    found.append(UndeliveredAnswer(user=user, run=row))
+        return found[:limit]
+
+    # -- erasing and keeping -----------------------------------------------------------------
+
+    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
+        record = self._write(user)
+        if (epoch, mark) != (record.epoch, record.mark):
+            raise StoreRefusedError(f"({epoch}, {mark}) is not the store's activation")
+        self._erase(record, lambda _entry: True)
+        receipts = record.rows.receipts
+        record.rows = Rows()
+        record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}
+        record.inbox.clear()
+        record.acks.clear()
+        record.due_ms = None
+        self._notify(user)
+
+    async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
+        self._alive()
+        done = 0
+        for user, record in self.disk.users.items():
+            roots = [
+                row
+                for row in record.rows.runs.values()
+                if row.parent_run_id is None and row.ended_ms is not None
+                and row.ended_ms < before_ms
+            ]  # fmt: skip
+            for root in roots:
+                runs = self._tree(record.rows, root)
+                hidden = 0
+                for index in range(root.first_seq - 1, root.last_seq or record.head):
+                    entry = record.entries[index]
+                    if not entry.json or not (everything or entry.type in _PRUNED):
+                        continue
+                    if decode(entry).run_id in runs:
+                        self._hide(record, index)
+                        hidden += 1
+                if everything:
+                    for run_id in runs:
+                        del record.rows.runs[run_id]
+                    record.rows.approvals = {
+                        k: a for k, a in record.rows.approvals.items() if a.run_id not in runs
+                    }
+                    for key, receipt in record.rows.receipts.items():
+                        if receipt.run_id in runs:
+                            record.rows.receipts[key] = replace(receipt, body_hash=None)
+                done += bool(hidden)
+                if done >= limit:
+                    return done
+            self._notify(user)
+        return done
+
+    @staticmethod
+    def _tree(rows: Rows, root: RunRow) -> set[RunId]:
+        """A run and its children, at any depth."""
+        tree = {root.run_id}
+        grown = True
+        while grown:
+            more = {
+                row.run_id
+                for row in rows.runs.values()
+                if row.parent_run_id in tree and row.run_id not in tree
+            }
+            tree |= more
+            grown = bool(more)
+        return tree
+
+    async def compact(self) -> None:
+        self._alive()
+
+    async def backup(self, target: Path) -> None:
+        """Kept in `backups` of the disk under the target's name: there are no files here."""
+        self._alive()
+        _backups[str(target)] = deepcopy(self.disk)
+
+    async def users(self, after: UserId | None = None, limit: int = 1000) -> list[UserId]:
+        self._alive()
+        return sorted(u for u in self.disk.users if after is None or u > after)[:limit]
+
+
+_backups: dict[str, Disk] = {}
+
+
+def restored(target: Path) -> Disk:
+    """The disk that `backup` copied."""
+    return deepcopy(_backups[str(target)])

@@ -1,0 +1,160 @@
+"""Agents of the simulated users: each does one kind of thing that can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+from goldenpath.engine.context import RunContext
+from goldenpath.engine.definitions import Agent, AgentRegistry, ToolContext, agent, tool
+from goldenpath.errors import ProviderUnavailableError, ToolFailedError
+
+
+class Outside:
+    """What happened outside of the process: no crash takes it back."""
+
+    def __init__(self) -> None:
+        self.entered: Counter[str] = Counter()
+        """Bodies entered, by call id."""
+        self.finished: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+        """Times that a run's code was begun."""
+        self.releases: dict[str, list[list[str]]] = {}
+        """For each run and attempt, the order in which parallel tools came back."""
+        self.memory: dict[str, set[str]] = {}
+        """What each user's agents saw of questions: nobody else's."""
+
+
+def build(outside: Outside, rng: random.Random) -> AgentRegistry:
+    """The agents, over one outside world; delays come from the seed."""
+
+    async def body(context: ToolContext, seconds: float) -> None:
+        outside.entered[context.call_id] += 1
+        await asyncio.sleep(seconds * rng.random())
+        outside.finished[context.call_id] += 1
+
+    @tool(idempotent=True, retries=2)
+    async def lookup(query: str, context: ToolContext) -> dict[str, Any]:
+        await body(context, 0.2)
+        return {"query": query, "token": "hunter2", "n": outside.entered[context.call_id]}
+
+    @tool
+    async def charge(amount: int, context: ToolContext) -> int:
+        await body(context, 0.3)
+        return amount
+
+    @tool(timeout=0.2)
+    async def slow(context: ToolContext) -> str:
+        outside.entered[context.call_id] += 1
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            await asyncio.sleep(5)  # swallows its cancellation: will be abandoned
+        return "late"
+
+    @tool(approval=True)
+    async def send_mail(to: str, context: ToolContext) -> str:
+        await body(context, 0.1)
+        return f"sent to {to}"
+
+    def begin(run: RunContext, message: str) -> None:
+        outside.attempts[run.run_id] += 1
+        outside.memory.setdefault(run.user_id, set()).add(message)
+        outside.memory[run.user_id].update(m.text for m in run.history)
+
+    async def write(run: RunContext, text: str) -> None:
+        for start in range(0, len(text), 5):
+            await run.write(text[start : start + 5])
+            await asyncio.sleep(0.01)
+
+    @agent("talker")
+    async def talker(run: RunContext, message: str) -> None:
+        begin(run, message)
+        await run.think("looking")
+        await write(run, f"You said {message}, and here is a longer answer to it.")
+
+    @agent("worker", tools=[lookup, charge])
+    async def worker(run: RunContext, message: str) -> str:
+        begin(run, message)
+        await run.think("working")
+        found = await run.call(lookup, query=message)
+        await write(run, f"Found {found['query']}. ")
+        try:
+            await run.call(charge, amount=3)
+            await write(run, "Charged.")
+        except ToolFailedError as error:
+            await write(run, f"Not charged: {error.status}.")
+        return f"Found {found['query']}. Done."
+
+    @agent("parallel", tools=[lookup])
+    async def parallel(run: RunContext, message: str) -> str:
+        begin(run, message)
+        order: list[str] = []
+        outside.releases.setdefault(run.run_id, []).append(order)
+
+        async def one(number: int) -> int:
+            result = await run.call(lookup, query=f"{message} {number}")
+            order.append(str(number))
+            return int(result["n"])
+
+        same = [run.call(lookup, query=message) for _ in range(2)]
+        await asyncio.gather(*same)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(number)) for number in range(4)]
+        return f"{message}: {order} {len(tasks)}"
+
+    @agent("waiter", tools=[send_mail])
+    async def waiter(run: RunContext, message: str) -> str:
+        begin(run, message)
+        await write(run, "Waiting. ")
+        await run.sleep(3.0)
+        try:
+            sent = await run.call(send_mail, to=message)
+        except ToolFailedError as error:
+            sent = error.status
+        decision = await run.approve("Go on?", expires=8.0)
+        return f"{message}: {sent}, {decision.decision}"
+
+    @agent("parent")
+    async def parent(run: RunContext, message: str) -> str:
+        begin(run, message)
+        answers = await asyncio.gather(run.agent("worker", message), run.agent("sleeper", message))
+        return " + ".join(answers)
+
+    @agent("sleeper")
+    async def sleeper(run: RunContext, message: str) -> str:
+        begin(run, message)
+        await run.sleep(2.5)
+        return f"slept over {message}"
+
+    @agent("raiser", tools=[charge])
+    async def raiser(run: RunContext, message: str) -> str:
+        begin(run, message)
+        await write(run, "This goes ")
+        if "provider" in message:
+            raise ProviderUnavailableError("down")
+        raise ValueError("wrong")
+
+    @agent("hanger", tools=[slow], deadline=1.5)
+    async def hanger(run: RunContext, message: str) -> str:
+        begin(run, message)
+        try:
+            await run.call(slow)
+        except ToolFailedError:
+            await write(run, "It was slow. ")
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+        return "never"
+
+    @agent("silent")
+    async def silent(run: RunContext, message: str) -> None:
+        begin(run, message)
+
+    agents: list[Agent] = [
+        talker, worker, parallel, waiter, parent, sleeper, raiser, hanger, silent,
+    ]  # fmt: skip
+    return AgentRegistry(agents)
