@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ async def test_a_question_a_line_gives_an_answer_each(server: FakeServer) -> Non
     assert server.acks
     side = script.side.getvalue()
     assert "- Looking for the table" in side
-    assert '* sql(query="select 1")' in side
+    assert "* sql(query='select 1')" in side
     assert "* sql: 50% half" in side
     assert "* sql: ok, 0.3 s" in side
 
@@ -161,6 +162,19 @@ async def test_a_thread_that_is_not_there_is_named(server: FakeServer) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_history_that_cannot_be_read_does_not_keep_from_asking(server: FakeServer) -> None:
+    get = server._get
+    server._get = lambda path, query: (  # type: ignore[method-assign]
+        (HTTPStatus.INTERNAL_SERVER_ERROR, "oops") if "messages" in path else get(path, query)
+    )
+    server.append(*plain_run("r0", "m", "x"), thread="t0", run="r0")
+    script = Script("x")
+    assert await script.chat(server) == 0
+    assert "# what was said before cannot be shown: HTTP 500" in script.side.getvalue()
+    assert server.executed[0]["thread_id"] == "t0"
+
+
+@pytest.mark.anyio
 async def test_a_server_killed_in_mid_answer_costs_no_word_and_repeats_none(
     server: FakeServer,
 ) -> None:
@@ -213,7 +227,7 @@ async def test_an_approval_is_answered_by_the_next_line(
     server.script = lambda run, message, text: [started(message), ("approval_requested", APPROVAL)]
     script = Script("drop it", *([] if line is None else [line]))
     assert await script.chat(server) == 0
-    assert '? Allow delete(table="usage")? [y/n]' in script.side.getvalue()
+    assert "? Allow delete(table='usage')? [y/n]" in script.side.getvalue()
     assert server.executed[1]["decision"] == decision
     assert script.out.getvalue() == ("approved\n" if decision == "approve" else "denied\n")
 
@@ -353,10 +367,10 @@ async def test_a_terminal_shows_the_answer_as_it_comes_and_redraws_a_restart(
         await terminal.shows("›")
         terminal.type("cost per **model**\r")
         at = await terminal.shows("Looking for the table")
-        at = await terminal.shows('⚙ sql(query="select 1")', after=at)
+        at = await terminal.shows("⚙ sql(query='select 1')", after=at)
         ended = {"call_id": "c", "tool": "sql", "status": "ok", "duration_ms": 340, "attempts": 1}
         server.append(("tool_completed", ended), piece("Wrong words", 0), thread="t1", run="r1")
-        at = await terminal.shows('✓ sql(query="select 1") (ok, 0.3 s)', after=at)
+        at = await terminal.shows("✓ sql(query='select 1') (ok, 0.3 s)", after=at)
         at = await terminal.shows("Wrong words", after=at)
         server.append(piece("Right words", 0, restart=True), thread="t1", run="r1")
         at = await terminal.shows("Right words", after=at)
@@ -377,7 +391,7 @@ async def test_a_terminal_asks_for_approvals_and_cancels(server: FakeServer) -> 
     async with Terminal("--url", server.url, "--token", "t") as terminal:
         await terminal.shows("›")
         terminal.type("drop it\r")
-        at = await terminal.shows('Allow delete(table="usage")? [y/n]')
+        at = await terminal.shows("Allow delete(table='usage')? [y/n]")
         terminal.type("y\r")
         at = await terminal.shows("approved", after=at)
         at = await terminal.shows("›", after=at)

@@ -63,9 +63,12 @@ def test_following_goes_on_with_what_a_running_server_appends(url: str) -> None:
 
     async def follow() -> None:
         command = [sys.executable, "-m", "goldenpath.cli", "log", "ada", "--follow", "--json"]
-        async with running(url) as (app, _), await anyio.open_process(
-            [*command, "--store", url], stderr=subprocess.STDOUT
-        ) as process:
+        async with (
+            running(url) as (app, _),
+            await anyio.open_process(
+                [*command, "--store", url], stderr=subprocess.STDOUT
+            ) as process,
+        ):
             try:
                 assert process.stdout is not None
                 lines = BufferedByteReceiveStream(process.stdout)

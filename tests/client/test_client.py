@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from goldenpath.client import Answer, Client, Position, RefusedError, ResetError
 from goldenpath.client.connection import MOST_VIOLATIONS
 from goldenpath.model.entries import Entry
 from goldenpath.model.events import AgentCompleted, AgentOutput
-from tests.client.fake_server import TEXT, FakeServer, completed, pieces, plain_run, started
+from tests.client.fake_server import (
+    TEXT,
+    FakeServer,
+    completed,
+    pieces,
+    plain_run,
+    problem,
+    started,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -277,6 +286,27 @@ async def test_a_run_from_before_this_client_is_read_whole(server: FakeServer) -
             if len(seqs) == 1:
                 server.append(*events[8:], thread="t", run="r1")
         assert seqs == run_seqs(server, "r1")
+
+
+async def test_the_past_of_a_run_is_asked_for_until_it_is_told(server: FakeServer) -> None:
+    server.append(*plain_run("r1", "m1", "x"), thread="t", run="r1")
+    get, failures = server._get, iter([HTTPStatus.SERVICE_UNAVAILABLE] * 2)
+
+    def failing(path: list[str], query: dict[str, list[str]]) -> tuple[HTTPStatus, str]:
+        for status in failures:
+            return status, "no store"
+        return get(path, query)
+
+    server._get = failing  # type: ignore[method-assign]
+    async with new(server) as client:
+        assert await read_run(client, "r1") == (run_seqs(server, "r1"), TEXT)
+
+
+async def test_a_run_that_is_not_there_is_refused(server: FakeServer) -> None:
+    server._get = lambda path, query: (HTTPStatus.NOT_FOUND, problem("not_found"))  # type: ignore[method-assign]
+    async with new(server) as client:
+        with pytest.raises(RefusedError, match="not_found"):
+            await client.result("r9")
 
 
 async def test_a_reset_drops_what_was_read_and_sends_commands_again(server: FakeServer) -> None:

@@ -97,6 +97,28 @@ def test_the_operators_port_has_metrics_and_health(tmp_path: Path) -> None:
         assert web.get(f"{server.url}/healthz").status_code == 200
 
 
+def test_what_users_experience_is_measured(tmp_path: Path) -> None:
+    """An answer that a client got and acknowledged shows in every figure of its way."""
+    (tmp_path / "gate").touch()
+
+    async def ask(server: Served) -> None:
+        async with Client(server.url, token("a-user-s-name")) as client:
+            sent = await client.send("go")
+            async for entry in client.run(sent.run_id):
+                if isinstance(entry.body, AgentCompleted):
+                    client.ack(entry.seq)
+            await client.send("again", id="again")  # answered after the acknowledgement was taken
+
+    with served(tmp_path) as server, httpx.Client(trust_env=False) as web:
+        anyio.run(ask, server)
+        page = web.get(f"{server.ops_url}/metrics").text
+    figures = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    for name in ("first_event_seconds_count", "delivery_lag_seconds_count", "answers_produced_total",
+                 'runs_total{status="succeeded"}', "store_commit_seconds_count"):  # fmt: skip
+        assert float(figures[f"goldenpath_{name}"]) > 0, name
+    assert "a-user-s-name" not in page
+
+
 def test_a_stop_lets_runs_end_and_says_goodbye(tmp_path: Path) -> None:
     async def talk(server: Served) -> AgentCompleted:
         async with Client(server.url, token()) as client:

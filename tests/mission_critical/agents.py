@@ -16,7 +16,15 @@ from pathlib import Path
 
 import httpx
 
-from goldenpath import App, RunContext, ToolContext, ToolFailed, agent, tool
+from goldenpath import (
+    App,
+    ProviderUnavailable,
+    RunContext,
+    ToolContext,
+    ToolFailed,
+    agent,
+    tool,
+)
 
 DIRECTORY = Path(os.environ.get("MISSION_DIRECTORY", "."))
 _lock = threading.Lock()
@@ -331,6 +339,12 @@ async def asks(run: RunContext, message: str) -> str | None:
         return f"{failure.status}"
 
 
+@agent("confides")
+async def confides(run: RunContext, message: str) -> str | None:
+    answer = await run.approve(f"May I tell {message}?", arguments={"what": message})
+    return f"{answer.decision}: {answer.reason}"
+
+
 @agent("permits")
 async def permits(run: RunContext, message: str) -> str | None:
     """Asks by itself, with an expiry in seconds."""
@@ -359,6 +373,16 @@ async def worker(run: RunContext, message: str) -> str | None:
 async def parent(run: RunContext, message: str) -> str | None:
     await run.think("asking a colleague")
     return "parent got: " + await run.agent("worker", message)
+
+
+@agent("ward", tools=[repeatable])
+async def ward(run: RunContext, message: str) -> str | None:
+    return "child has " + await run.call(repeatable, label="hold-child")
+
+
+@agent("guardian")
+async def guardian(run: RunContext, message: str) -> str | None:
+    return "guarded: " + await run.agent("ward", message)
 
 
 @agent("endless_tool", tools=[endless])
@@ -402,6 +426,11 @@ async def staged(run: RunContext, message: str) -> str | None:
     await run.write(f"then {other}.")
     await reach("before_end")
     return None
+
+
+@agent("flaky_caller", tools=[flaky])
+async def flaky_caller(run: RunContext, message: str) -> str | None:
+    return await run.call(flaky, label=message)
 
 
 @agent("poison")
@@ -448,10 +477,15 @@ async def model(run: RunContext, message: str) -> str | None:
     raise ConnectionError("INTERNAL the model broke off three times")
 
 
+@agent("no_provider")
+async def no_provider(run: RunContext, message: str) -> str | None:
+    raise ProviderUnavailable("INTERNAL the model's service answers 503")
+
+
 app = App(
     agents=[
         *(weather, plain, many, trouble, raises, hangs, blocks_loop, nothing, number, story),
-        *(gated, confidential, asks, permits, sleeper, worker, parent, endless_tool, staged),
-        *(poison, fragile, reader, patient, model),
+        *(gated, confidential, confides, asks, permits, sleeper, worker, parent, ward, guardian, endless_tool, staged),
+        *(flaky_caller, poison, fragile, reader, patient, model, no_provider),
     ]
 )

@@ -20,6 +20,7 @@ import httpx
 import jwt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 ROOT = Path(__file__).parents[2]
 SECRET = "mission-critical-secret-of-enough-bytes"
@@ -192,6 +193,15 @@ class Server:
             timeout=60,
         )
 
+    def journal(self, user: str, type: str, run_id: str | None = None) -> list[JSON]:
+        """Internal entries of one type, as `goldenpath log` shows them to an operator."""
+        done = self.command("log", user, "--internal", "--json", "--store", self.store_url)
+        assert done.returncode == 0, done.stderr
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        return [
+            e for e in entries if e["type"] == type and run_id in (None, e.get("run_id"))
+        ]
+
     def check(self) -> None:
         """`goldenpath check` finds nothing."""
         done = self.command("check", "--store", self.store_url)
@@ -212,7 +222,7 @@ class Server:
 
     def http(self, user: str | None = None, *, bearer: str | None = None) -> httpx.AsyncClient:
         """An HTTP client for a user."""
-        if user is not None:
+        if bearer is None and user is not None:
             bearer = token(user)
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
         return httpx.AsyncClient(
@@ -350,8 +360,10 @@ class Device:
         device: str | None = None,
         bearer: str | None = None,
         from_head: bool = False,
+        port: int | None = None,
     ) -> None:
         self.server = server
+        self.port = port
         self.user = user
         self.log = log or Log(user, None if from_head else 0)
         self.device = device or new_id()
@@ -380,7 +392,7 @@ class Device:
     async def open(self) -> None:
         """Open the socket; say nothing yet."""
         self._socket = await connect(
-            f"ws://127.0.0.1:{self.server.port}/v1/socket",
+            f"ws://127.0.0.1:{self.port or self.server.port}/v1/socket",
             additional_headers={"Authorization": f"Bearer {self.bearer or token(self.user)}"},
             proxy=None,
             max_size=None,
@@ -415,6 +427,13 @@ class Device:
     async def close(self) -> None:
         if self._socket is not None:
             await self._socket.close()
+
+    async def write_at_once(self, frames: Iterable[JSON]) -> None:
+        """Send many frames in one write to the network."""
+        data = b"".join(
+            Frame(Opcode.TEXT, json.dumps(frame).encode()).serialize(mask=True) for frame in frames
+        )
+        self.socket.transport.write(data)
 
     async def write(self, *frames: JSON | str | bytes) -> None:
         """Send frames."""
@@ -563,6 +582,60 @@ def pairs(events: Iterable[JSON]) -> list[tuple[JSON, JSON]]:
     return [
         (e["data"], ends[e["data"]["call_id"]]) for e in events if e["type"] == "tool_executing"
     ]
+
+
+class Cutter:
+    """A network between a client and the server that breaks after so many bytes."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.port = 0
+        self.cuts = 0
+        self.budget: Callable[[], int] = lambda: 1 << 60
+        """How many bytes from the server the next connection lets pass."""
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Cutter:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._listener.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        left = self.budget()
+        there, to_there = await asyncio.open_connection("127.0.0.1", self.server.port)
+        up = asyncio.create_task(self._forward(reader, to_there))
+        try:
+            while left > 0 and (data := await there.read(min(left, 4096))):
+                writer.write(data)
+                await writer.drain()
+                left -= len(data)
+            self.cuts += left <= 0
+        except OSError:
+            pass
+        finally:
+            up.cancel()
+            await asyncio.gather(up, return_exceptions=True)
+            writer.transport.abort()
+            to_there.transport.abort()
+
+    @staticmethod
+    async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            writer.write(data)
+            await writer.drain()
 
 
 class Stream:

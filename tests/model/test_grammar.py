@@ -6,6 +6,7 @@ import copy
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -256,6 +257,100 @@ def test_a_run_that_waits_ends_with_its_terminal_alone() -> None:
     cancelled: Any = {"status": "cancelled", "output": "", "partial": False, "error": None}
     end = events.AgentCompleted(**cancelled, usage={}, duration_ms=0)
     assert decide(state, Entry(Seq(4), 0, THREAD, RUN, end)) is None
+
+
+CHILD: Any = "child"
+FOR_CHILD = StepKey("", "agent writer", "", 0)
+FORKED = journal.StepStarted(key=FOR_CHILD, kind="agent", child_run_id=CHILD, remaining_ms=1)
+CHILD_OPENED = journal.RunOpened(
+    agent="writer", budget_ms=9, depth=1, parent_run_id=RUN, parent_step=FOR_CHILD
+)
+ASKING = journal.StepStarted(
+    key=StepKey("", "approve", "", 0),
+    kind="approval",
+    approval_id="ask",  # type: ignore[arg-type]
+    remaining_ms=1,
+)
+
+
+def changed(body: Any, **fields: Any) -> Any:
+    return msgspec.structs.replace(body, **fields)
+
+
+BEGUN: list[Body] = [MESSAGE, OPENED, STARTED]
+REFUSED: list[tuple[str, list[Body], Body, str]] = [
+    ("parent_parked", [*BEGUN, FORKED, PARKED], CHILD_OPENED, "parent run is parked"),
+    ("parent_unknown", BEGUN, changed(CHILD_OPENED, parent_run_id="x"), "parent x is not open"),
+    ("no_step", BEGUN, CHILD_OPENED, "no open step for it"),
+    ("step_of_another", [*BEGUN, FORKED], changed(CHILD_OPENED, parent_step=KEY), "no open step"),
+    ("too_deep", [*BEGUN, FORKED], changed(CHILD_OPENED, depth=2), "depth 2 does not follow 0"),
+    ("no_child", BEGUN, changed(FORKED, child_run_id=None), "names no child"),
+    (
+        "open_child",
+        [*BEGUN, FORKED, CHILD_OPENED],
+        journal.StepCompleted(key=FOR_CHILD, remaining_ms=1),
+        "child run child is open",
+    ),
+    ("ok_without_a_step", [*BEGUN, CALL], NEXT["tool_completed"][0], "without a step"),
+    (
+        "another_call",
+        [*BEGUN, CALL, STEP, NEXT["tool_executing"][0]],
+        changed(STEP, call_id="other", attempt=2),
+        "is of call call",
+    ),
+    ("second_step", [*BEGUN, CALL, STEP], changed(STEP, key=FOR_CHILD), "has a step already"),
+    ("unknown_call", BEGUN, STEP, "call call is not open"),
+    ("unknown_approval", BEGUN, ASKING, "approval ask is not open"),
+    (
+        "undecided",
+        [*BEGUN, ASKED, ASKING],
+        journal.StepCompleted(key=ASKING.key, remaining_ms=1),
+        "approval ask is open",
+    ),
+    ("ends_undecided", [*BEGUN, ASKED], FAILED, "approvals are open"),
+    ("ends_with_a_call", [*BEGUN, CALL], FAILED, "calls are open"),
+    ("ends_with_a_child", [*BEGUN, FORKED, CHILD_OPENED], FAILED, "child runs are open"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "body", "why"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
+)
+def test_each_rule_says_why(before: list[Body], body: Body, why: str) -> None:
+    """The entry itself is refused, for that reason, where it first breaks a rule."""
+
+    def entry(state: UserState, body: Body) -> Entry:
+        child = isinstance(body, journal.RunOpened) and body.depth > 0
+        return Entry(Seq(state.head + 1), 0, THREAD, CHILD if child else RUN, body)
+
+    state = UserState()
+    for each in before:
+        apply(state, entry(state, each))
+    refusal = decide(state, entry(state, body))
+    assert refusal is not None and why in refusal
+
+
+def test_a_child_stays_in_its_parents_thread() -> None:
+    """A run cannot open a child in another conversation."""
+    state = UserState()
+    for at, body in enumerate([*BEGUN, FORKED], 1):
+        apply(state, Entry(Seq(at), 0, THREAD, RUN, body))
+    other: Any = "other"
+    refusal = decide(state, Entry(Seq(5), 0, other, CHILD, CHILD_OPENED))
+    assert refusal == "its parent is of thread thread, not other"
+
+
+def test_every_entry_names_its_owner() -> None:
+    """A run's entry has a run and a thread, a thread's entry a thread and no run."""
+    state = UserState()
+    owners: list[tuple[Any, Any, Body]] = [
+        (THREAD, None, MESSAGE),
+        (None, RUN, MESSAGE),
+        (None, None, events.ThreadCreated(title=None)),
+        (THREAD, RUN, events.ThreadCreated(title=None)),
+    ]
+    for thread_id, run_id, body in owners:
+        assert decide(state, Entry(Seq(1), 0, thread_id, run_id, body)) is not None
 
 
 @pytest.mark.parametrize("decision", [None, "denied", "expired", "cancelled"])

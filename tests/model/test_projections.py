@@ -149,6 +149,10 @@ def test_rows_are_of_the_log(seed: int, moves: int) -> None:
         resumed = [e.body for e in own if isinstance(e.body, events.AgentResumed)]
         started = any(isinstance(e.body, events.AgentStarted) for e in own)
         assert (row.status, row.output, row.error) == (end.status, end.output, end.error)
+        assert (row.partial, row.usage) == (end.partial, end.usage)
+        opened: Any = next(e.body for e in own if isinstance(e.body, journal.RunOpened))
+        assert (row.ahead, row.depth) == (opened.ahead, opened.depth)
+        assert row.parent_run_id == opened.parent_run_id
         assert (row.first_seq, row.last_seq) == (own[0].seq, own[-1].seq)
         assert row.attempts == len(resumed) + started
         assert row.deaths == sum(body.reason == "crash" for body in resumed)

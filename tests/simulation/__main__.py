@@ -6,6 +6,7 @@ import argparse
 import logging
 import time
 
+from tests.simulation.planted import PLANTED
 from tests.simulation.world import run_seed
 
 
@@ -15,8 +16,11 @@ def main() -> int:
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--planted", action="store_true", help="seeds until each bug is found")
     options = parser.parse_args()
     logging.disable()
+    if options.planted:
+        return planted(options.seeds)
     if options.seed is not None:
         report = run_seed(options.seed, trace=options.trace)
         print("\n".join(report.trace))
@@ -36,6 +40,17 @@ def main() -> int:
         f"{options.seeds / seconds:.1f} seeds/s"
     )
     return 1 if failed else 0
+
+
+def planted(most: int) -> int:
+    """Print how many seeds it takes to find each planted bug."""
+    missed = 0
+    for name, plant in PLANTED.items():
+        found = next((seed for seed in range(1, most + 1) if run_seed(seed, plant).problems), None)
+        missed += found is None
+        print(f"{name:45} {'missed' if found is None else found}")
+    print(f"{len(PLANTED) - missed} of {len(PLANTED)} found within {most} seeds")
+    return 1 if missed else 0
 
 
 raise SystemExit(main())

@@ -103,9 +103,7 @@ def _grammar(events: list[dict[str, Any]]) -> list[str]:
 
 def _commands(client: Any, log: list[dict[str, Any]]) -> list[str]:
     problems: list[str] = []
-    received = Counter(
-        e["data"]["command_id"] for e in log if e["type"] == "message_received"
-    )
+    received = Counter(e["data"]["command_id"] for e in log if e["type"] == "message_received")
     settled = Counter(e["data"]["command_id"] for e in log if e["type"] == "command_settled")
     problems += [f"command {c} led to {n} messages" for c, n in received.items() if n != 1]
     problems += [f"command {c} was settled {n} times" for c, n in settled.items() if n != 1]
@@ -118,9 +116,7 @@ def _commands(client: Any, log: list[dict[str, Any]]) -> list[str]:
 def _outside(world: World, log: list[dict[str, Any]]) -> list[str]:
     """Finished tools ran once; what is ambiguous is said so; attempts were durable before code."""
     problems: list[str] = []
-    ends = {
-        e["data"]["call_id"]: e["data"] for e in log if e["type"] == "tool_completed"
-    }
+    ends = {e["data"]["call_id"]: e["data"] for e in log if e["type"] == "tool_completed"}
     attempts: Counter[str] = Counter(
         e["run_id"] for e in log if e["type"] in ("agent_started", "agent_resumed")
     )

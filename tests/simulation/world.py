@@ -166,15 +166,15 @@ class World:
 
     def _note(self, text: str) -> None:
         if self._trace:
-            self.report.trace.append(f"{asyncio.get_event_loop_policy().get_event_loop().time():9.3f} {text}")
+            self.report.trace.append(
+                f"{asyncio.get_event_loop_policy().get_event_loop().time():9.3f} {text}"
+            )
 
     # -- the process that dies ---------------------------------------------------------------
 
     async def _process(self) -> None:
         plain = self.memory = MemoryStore(self.disk)
-        self.store = (
-            FaultyStore(plain, self.rng, sleep=asyncio.sleep) if self.faults else plain
-        )
+        self.store = FaultyStore(plain, self.rng, sleep=asyncio.sleep) if self.faults else plain
         host = EngineHost(
             self.store,
             build(self.outside, self.rng),
@@ -184,13 +184,12 @@ class World:
             observer=Observer(),
         )
         self.hosts.append(host)
-        async with host.running():
-            async with asyncio.TaskGroup() as group:
-                for client in self.clients:
-                    group.create_task(self._reader(client))
-                    group.create_task(self._sender(client, host))
-                await self._until_quiet(host)
-                self._stop.set()
+        async with host.running(), asyncio.TaskGroup() as group:
+            for client in self.clients:
+                group.create_task(self._reader(client))
+                group.create_task(self._sender(client, host))
+            await self._until_quiet(host)
+            self._stop.set()
         leaked = {t.get_name() for t in asyncio.all_tasks()} - {
             t.get_name() for t in asyncio.all_tasks() if t is asyncio.current_task()
         }
@@ -315,9 +314,7 @@ class World:
         )
         for result in results:
             if isinstance(result, RefusedError):
-                if result.code not in ("unavailable", "busy", "queue_full", "rate_limited"):
-                    self._answered(client, command_id, {"error": result.code})
-                elif result.code == "busy":
+                if result.code not in ("unavailable", "busy", "queue_full", "rate_limited") or result.code == "busy":
                     self._answered(client, command_id, {"error": result.code})
             elif isinstance(result, BaseException):
                 raise result

@@ -108,6 +108,17 @@ def test_queries_and_frames_are_not_logged() -> None:
     assert [line["message"] for line in lines(stream)] == ["refused /v1/socket"]
 
 
+def test_what_an_unheard_task_raised_is_not_shown() -> None:
+    stream = io.StringIO()
+    configure("json", "info", stream)
+    error = ValueError("my secret plan")
+    logging.getLogger("asyncio").error(
+        "Task exception was never retrieved\nfuture: <Task exception=%r>", error, exc_info=error
+    )
+    assert lines(stream)[0]["message"] == "Task exception was never retrieved"
+    assert "plan" not in stream.getvalue()
+
+
 def test_on_a_terminal_a_line_is_for_people() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -40,6 +41,8 @@ from goldenpath.model.events import (
 DEFAULT_URL = "http://127.0.0.1:8700"
 CAUGHT_UP = 6
 """Messages of the thread that are shown at the start."""
+MOST_TRIES = 3
+"""To read the history of a server that answers, but not that; then the chat begins without."""
 PATIENCE_SECONDS = 30.0
 """How long a program's chat waits at its start for a server that is not there."""
 
@@ -206,7 +209,7 @@ class Chat:
         return succeeded
 
     async def _catch_up(self) -> History | None:
-        while True:
+        for attempt in itertools.count(1):
             await self._client.connected()
             try:
                 if self._thread_id is None and not self._new:
@@ -216,10 +219,12 @@ class Chat:
                     return None
                 return await self._client.http.messages(self._thread_id, limit=CAUGHT_UP)
             except httpx.TransportError:
-                await asyncio.sleep(self._backoff.next())
+                pass  # the connection will notice too, and say so
             except RefusedError as error:
                 if error.retryable:
-                    await asyncio.sleep(self._backoff.next())
+                    if attempt == MOST_TRIES:
+                        self.view.notice(f"what was said before cannot be shown: {error.message}")
+                        return None
                 elif error.code == "not_found" and self._chosen:
                     raise ConfigError(
                         f"--thread: {self._thread_id!r} is no thread of this user; "
@@ -227,6 +232,8 @@ class Chat:
                     ) from None
                 else:
                     raise
+            await asyncio.sleep(self._backoff.next())
+        return None
 
     async def _ask(self, text: str) -> bool:
         """Send a question and show its answer; False where there was none."""
@@ -254,6 +261,8 @@ class Chat:
                     self._client.ack(entry.seq)
         except ResetError:
             self.view.notice("this run is not in the server's log any more")
+        except RefusedError as error:
+            self.view.notice(f"this run cannot be shown: {error.message}")
         finally:
             self._active = None
             await shown.close()

@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
-import msgspec
-
 from goldenpath.client import MessageItem
 from goldenpath.errors import ConfigError
 from goldenpath.model.events import AgentCompleted, ToolCompleted, ToolExecuting, ToolProgress
@@ -65,8 +63,8 @@ def clean(text: str) -> str:
 
 
 def show_call(tool: str | None, arguments: dict[str, Any]) -> str:
-    """A call as one line: `sql(query="select 1")`."""
-    shown = ", ".join(f"{k}={msgspec.json.encode(v).decode()}" for k, v in arguments.items())
+    """A call as one line: `sql(query='select "a"')`."""
+    shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     if len(shown) > SHOWN_ARGUMENTS:
         shown = shown[: SHOWN_ARGUMENTS - 1] + "…"
     return clean(f"{tool or 'agent'}({shown})").replace("\n", " ")

@@ -29,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     load_settings(args, os.environ)
     # Here, since a server is much to load for the commands that are none.
     from goldenpath.cli.loading import load_app
-    from goldenpath.compose.serving import serve
+    from goldenpath.compose.serving import serve_to_the_end
 
     app = load_app(args.target)
     settings = load_settings(args, os.environ, application=app.options)
     diagnostics.configure(settings.log_format, settings.log_level)
-    anyio.run(serve, app, settings)
+    anyio.run(serve_to_the_end, app, settings)
     return 0

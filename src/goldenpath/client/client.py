@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
+import httpx
+
 from goldenpath.client.backoff import Backoff, Clock, SystemClock
 from goldenpath.client.connection import Connection, State, stopped
 from goldenpath.client.cursor import Counts, Position, Reader
@@ -17,7 +19,7 @@ from goldenpath.client.feed import Feed
 from goldenpath.client.http import Api, History, base_url
 from goldenpath.client.outbox import Outbox
 from goldenpath.client.tokens import Tokens, TokenSource
-from goldenpath.errors import InvalidError, StoppedError
+from goldenpath.errors import InvalidError, RefusedError, StoppedError
 from goldenpath.model.commands import WhenBusy
 from goldenpath.model.entries import Entry
 from goldenpath.model.events import AgentCompleted, AgentStarted
@@ -82,6 +84,8 @@ class Client:
             raise InvalidError(f"device: {device!r} is not of the form [A-Za-z0-9_-]{{1,64}}")
         url = base_url(url)
         self._new_id = new_id
+        self._rand = rand
+        self._clock = clock or SystemClock()
         self._tell = on_state
         self._reload = on_reset
         self._tokens = Tokens(token)
@@ -100,7 +104,7 @@ class Client:
             reader=self._reader,
             outbox=self._outbox,
             feed=self._feed,
-            clock=clock or SystemClock(),
+            clock=self._clock,
             backoff=Backoff(rand=rand),
             on_state=self._change,
             on_reset=self._reset,
@@ -233,15 +237,15 @@ class Client:
     async def run(self, run_id: str) -> AsyncIterator[Entry]:
         """The events of a run and its child runs, from its first to its `agent_completed`.
 
-        What came before this client's time is read by HTTP. A child's events from before are not.
+        What came before this client's time is read by HTTP; a child's events from before are not.
+        Raises `RefusedError` (`not_found`) for a run that is not this user's.
         """
         follower = self._feed.follow(after=-1, ends_on_reset=True)
         with contextlib.closing(follower):
             known = {run_id}
             after = -1
             if not self._whole(run_id):
-                await self.connected()
-                for entry in await self.http.run_events(run_id):
+                for entry in await self._past(run_id):
                     after = entry.seq
                     yield entry
                     if isinstance(entry.body, AgentCompleted):
@@ -261,6 +265,20 @@ class Client:
             if isinstance(entry.body, AgentCompleted) and entry.run_id == run_id:
                 return entry.body
         raise StoppedError("closed", "the client was closed before the run ended")
+
+    async def _past(self, run_id: str) -> list[Entry]:
+        """What a run's events were so far, once a server tells them."""
+        backoff = Backoff(rand=self._rand)
+        while True:
+            await self.connected()
+            try:
+                return await self.http.run_events(run_id)
+            except httpx.TransportError:
+                pass
+            except RefusedError as error:
+                if not error.retryable:
+                    raise
+            await self._clock.sleep(backoff.next())
 
     def _whole(self, run_id: str) -> bool:
         """True where the feed has the run from its first event, or will."""

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from goldenpath.compose.app import App
 from goldenpath.compose.ops import ops_app
+from goldenpath.compose.tuning import tuned_garbage_collection
 from goldenpath.config import Settings
 from goldenpath.config.settings import split_address
 from goldenpath.errors import ConfigError
@@ -71,7 +72,7 @@ async def serve(
     ready: Callable[[str], Awaitable[bool]] | None = None,
 ) -> None:
     """Serve until a signal. `ready(url)` is called once clients can connect; False ends it all."""
-    with _listeners(settings, ops) as (listener, ops_listener):
+    with _listeners(settings, ops) as (listener, ops_listener), tuned_garbage_collection():
         async with _stopping() as stopping, app.running(settings) as assembly:
             servers = [_server(app.asgi(), settings)]
             sockets = [listener]
@@ -101,6 +102,25 @@ async def serve(
                     server.should_exit = True
                 await asyncio.wait(tasks)
             logger.info("stopped")
+
+
+async def serve_to_the_end(app: App, settings: Settings) -> None:
+    """`serve`, in a process that has nothing else to do: ends it if user code would keep it alive.
+
+    A body that does not stop when cancelled would hold up the end of the event loop for ever. All
+    that counts is durable by now, and the store is closed.
+    """
+    await serve(app, settings)
+    this = asyncio.current_task()
+    left = {task for task in asyncio.all_tasks() if task is not this}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=settings.limits.cancel_seconds)
+    if left:
+        logger.warning("leaving bodies behind that do not stop", extra={"bodies": len(left)})
+        logging.shutdown()
+        os._exit(0)
 
 
 async def _until(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -14,6 +14,8 @@ logger = logging.getLogger("goldenpath.upkeep")
 
 UPKEEP_SECONDS = 600.0
 """Pause between two rounds."""
+FIRST_SECONDS = 60.0
+"""Before the first round: a start has better things to do."""
 _BATCH = 100
 _PAUSE_SECONDS = 0.05
 """Between two batches, so that appends come first."""
@@ -21,6 +23,7 @@ _PAUSE_SECONDS = 0.05
 
 async def keep_up(store: Store, settings: Settings, clock: Clock) -> None:
     """Prune and erase for ever, a batch at a time; a store that is down is tried again later."""
+    await asyncio.sleep(FIRST_SECONDS)
     while True:
         try:
             await upkeep(store, settings, clock.now_ms())

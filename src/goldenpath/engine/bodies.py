@@ -35,23 +35,36 @@ class Abandoned:
         self.total += 1
         self._tasks.add(body)
         body.add_done_callback(self._gone)
-        self._observer.body_abandoned(what, self.total)
+        self._observer.body_abandoned(what, self.alive)
 
     def _gone(self, body: asyncio.Future[Any]) -> None:
         self._tasks.discard(body)
+        self._observer.abandoned_body_ended(self.alive)
         if not body.cancelled():
             body.exception()  # asked for, so that nobody reports it as lost
 
 
 async def stop(body: asyncio.Future[Any], seconds: float, abandoned: Abandoned, what: str) -> None:
-    """Cancel a body and wait for its end; abandon it after `seconds`."""
+    """Cancel a body and wait for its end; abandon it after `seconds`.
+
+    Being cancelled itself meanwhile shortens nothing: a body is awaited or counted, never lost.
+    """
+    cancelled = False
     if not body.done():
         body.cancel()
-        await asyncio.wait({body}, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not body.done() and (left := end - loop.time()) > 0:
+            try:
+                await asyncio.wait({body}, timeout=left)
+            except asyncio.CancelledError:
+                cancelled = True
     if not body.done():
         abandoned.add(body, what)
     elif not body.cancelled():
         body.exception()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def call(

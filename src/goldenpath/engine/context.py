@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
@@ -46,7 +46,7 @@ class RunContext:
 
     def __init__(self, execution: Execution, history: Sequence[Message]) -> None:
         self._execution: Execution | None = execution
-        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()  # asking for the running loop costs a system call
         self.user_id: UserId = execution.user
         self.thread_id: ThreadId = execution.run.thread_id
         self.run_id: RunId = execution.run.run_id
@@ -66,12 +66,10 @@ class RunContext:
         execution = self._execution
         if execution is None:
             raise RunEndedError(f"run {self.run_id} has ended, or goes on in another attempt")
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
-        if running is not self._loop:
-            raise RunEndedError("a RunContext belongs to its event loop; use ToolContext in threads")
+        if threading.get_ident() != self._thread:
+            raise RunEndedError(
+                "a RunContext belongs to its event loop; use ToolContext in threads"
+            )
         return execution
 
     async def think(self, text: str, *, step: str | None = None) -> None:
@@ -96,7 +94,12 @@ class RunContext:
         return cast("R", await self._open().call(tool, args, kwargs))
 
     async def step(
-        self, name: str, function: Callable[P, R | Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+        self,
+        name: str,
+        function: Callable[P, R | Awaitable[R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> R:
         """Call `function` once and journal what it returns: for time, randomness, HTTP.
 

@@ -6,7 +6,17 @@ import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, get_type_hints, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    cast,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
 
@@ -94,7 +104,9 @@ class Tool(Generic[P, R]):
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         for parameter in self.signature.parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise ConfigError(f"{where}: *args and **kwargs have no schema; name each parameter")
+                raise ConfigError(
+                    f"{where}: *args and **kwargs have no schema; name each parameter"
+                )
             if parameter.name not in hints:
                 raise ConfigError(
                     f"{where}: parameter {parameter.name!r} has no type; annotate it, e.g. "
@@ -162,7 +174,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     a crash left unknown whether it ran. Raises `ConfigError` for what cannot work.
     """
     decorate = _ToolDecorator(options)
-    return decorate if function is None else cast("Any", decorate(function))
+    made: Any = decorate if function is None else decorate(function)
+    return made
 
 
 class _ToolDecorator:

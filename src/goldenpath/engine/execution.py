@@ -147,9 +147,7 @@ class Execution:
                     )
             if self._detail is not None:
                 self.emit(RunFailure(detail=self._detail))
-            await engine.finish(
-                run, status, error, usage=self.usage, remaining_ms=run.remaining_ms
-            )
+            await engine.finish(run, status, error, usage=self.usage, remaining_ms=run.remaining_ms)
         except FencedError:
             return
 
@@ -223,6 +221,8 @@ class Execution:
 
     def emit(self, *bodies_: Body) -> int:
         """Add entries of this run to the log, after what it wrote before. Gives the last seq."""
+        if self.leaves_open:
+            raise asyncio.CancelledError  # the next attempt does it
         self.answer.flush()
         return self.engine.emit(self.run, *bodies_)
 
@@ -255,13 +255,15 @@ class Execution:
         for name, number in numbers.items():
             total = self.usage.get(name, 0) + number
             # JSON has no other numbers: one that it cannot hold would make the log unreadable.
-            if not (isinstance(total, int | float) and math.isfinite(total)):
+            if not math.isfinite(total):
                 raise ValueError(f"report_usage({name}={number!r}): must be a finite number")
             self.usage[name] = total
 
     # -- steps -------------------------------------------------------------------------------
 
-    async def call(self, tool: Tool[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(
+        self, tool: Tool[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{tool!r} is not a tool; decorate it with @tool")
         arguments = tool.bind(args, kwargs)
@@ -291,11 +293,9 @@ class Execution:
         kwargs: dict[str, Any],
     ) -> Any:
         if step is not None and step.order is not None:
-            return await self._replayed(step)
+            return await self.replayed(step)
         is_async = inspect.iscoroutinefunction(function)
-        body = bodies.call(
-            lambda: function(*args, **kwargs), {}, is_async, self.engine.threads
-        )
+        body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, self.engine.threads)
         value, status, message, detail = None, None, None, None
         try:
             await asyncio.wait({body})
@@ -333,7 +333,7 @@ class Execution:
 
     async def _perform_child(self, key: StepKey, step: Step | None, name: str, text: str) -> Any:
         if step is not None and step.order is not None:
-            return await self._replayed(step)
+            return await self.replayed(step)
         if step is None or step.child_run_id is None:
             child_id = RunId(self.engine.ids.new())
             refusal = self.engine.refuse_child(self.run)
@@ -393,9 +393,7 @@ class Execution:
         self._may_wait("approve")
         plain = values.to_journal({"prompt": prompt, **arguments}, self.limits.result_event_bytes)
         key, step = self._ask("approve", plain)
-        value = await self._operate(
-            self._perform_approval(key, step, prompt, arguments, expires)
-        )
+        value = await self._operate(self._perform_approval(key, step, prompt, arguments, expires))
         return Approval(value["decision"], value["reason"])
 
     async def _perform_approval(
@@ -410,7 +408,7 @@ class Execution:
             step = self.request_approval(key, None, None, arguments, prompt, expires)
         if step.order is None:
             await self.decided(step)
-        return await self._replayed(step)
+        return await self.replayed(step)
 
     def request_approval(
         self,
@@ -466,7 +464,7 @@ class Execution:
 
     async def _perform_sleep(self, key: StepKey, step: Step | None, seconds: float) -> Any:
         if step is not None and step.order is not None:
-            return await self._replayed(step)
+            return await self.replayed(step)
         now = self.engine.clock.now_ms()
         until_ms = step.until_ms if step is not None else None
         if until_ms is None:
@@ -536,9 +534,9 @@ class Execution:
             if step.order is not None:
                 self.run.journal.silence(step.order)
             raise
-        return await self._replayed(step)
+        return await self.replayed(step)
 
-    async def _replayed(self, step: Step) -> Any:
+    async def replayed(self, step: Step) -> Any:
         assert step.order is not None
         turn = self.run.journal.turn(step.order)
         self._watch_for_stall()
@@ -570,9 +568,7 @@ class Execution:
         loop = asyncio.get_running_loop()
         self._stall_timer = loop.call_later(self.limits.stall_seconds, look)
 
-    async def wait_durably(
-        self, key: StepKey, until_ms: int | None, what: Awaitable[Any]
-    ) -> None:
+    async def wait_durably(self, key: StepKey, until_ms: int | None, what: Awaitable[Any]) -> None:
         """Wait without spending the budget; a long wait parks the run."""
         self._waits[key] = until_ms
         self._balance()
@@ -643,4 +639,3 @@ def _result_type(function: Callable[..., Any]) -> Any:
         return get_type_hints(function).get("return", Any)
     except (TypeError, NameError, AttributeError):
         return Any
-

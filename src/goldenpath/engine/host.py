@@ -158,6 +158,7 @@ class EngineHost:
         """
         self._check(user, command)
         body = encode_command(command)
+        began = self.clock.monotonic()
         if not self.accepting:
             raise _unavailable("This server is shutting down.")
         key = (user, command_id)
@@ -169,6 +170,9 @@ class EngineHost:
                 return _answer(submission.receipt, duplicate=True)
             self.wake(user)
             outcome = await self._outcome(user, command_id, waiter)
+            if isinstance(command, Send) and isinstance(outcome, Receipt):
+                # Its receipt and the run's first event became durable in one append.
+                self.observer.first_event(self.clock.monotonic() - began)
             return _answer(outcome, duplicate=submission.state != "new")
         except StoreUnavailableError as error:
             raise _unavailable("The service cannot store anything at the moment.") from error
@@ -361,9 +365,9 @@ class EngineHost:
 
 def _find(error: BaseException, types: tuple[type[Exception], ...]) -> Exception | None:
     """The first exception of these types in a (group of) exceptions."""
-    if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        for one in group.exceptions:
+    inner: tuple[BaseException, ...] | None = getattr(error, "exceptions", None)
+    if inner is not None:
+        for one in inner:
             found = _find(one, types)
             if found is not None:
                 return found

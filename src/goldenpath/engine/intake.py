@@ -100,9 +100,7 @@ class Intake:
             return None
         if thread_id not in self._threads:
             engine = self._engine
-            row = await engine._patiently(  # pyright: ignore[reportPrivateUsage]
-                lambda: engine.store.thread(engine.user, thread_id)
-            )
+            row = await engine.patiently(lambda: engine.store.thread(engine.user, thread_id))
             self._know(thread_id, row)
         return self._threads.get(thread_id)
 
@@ -220,16 +218,14 @@ class Intake:
     async def _cancel(self, pending: PendingCommand, cancel: commands.Cancel) -> None:
         engine = self._engine
         run = engine.runs.get(cancel.run_id)
-        if run is not None:
+        if run is not None and not run.closed:
             engine.cancel(
                 run,
                 "user",
                 self._accept(pending, "cancel", thread_id=run.thread_id, run_id=run.run_id),
             )
             return
-        row = await engine._patiently(  # pyright: ignore[reportPrivateUsage]
-            lambda: engine.store.run(engine.user, cancel.run_id)
-        )
+        row = run or await engine.patiently(lambda: engine.store.run(engine.user, cancel.run_id))
         if row is None:
             self._reject(pending, "cancel", "not_found", "There is no such run.")
         else:
@@ -249,9 +245,7 @@ class Intake:
                     self._accept(pending, "decide", thread_id=run.thread_id, run_id=run.run_id),
                 )
                 return
-        row = await engine._patiently(  # pyright: ignore[reportPrivateUsage]
-            lambda: engine.store.approval(engine.user, decide.approval_id)
-        )
+        row = await engine.patiently(lambda: engine.store.approval(engine.user, decide.approval_id))
         if row is None:
             self._reject(pending, "decide", "not_found", "There is no such approval.")
         else:
@@ -271,9 +265,7 @@ class Intake:
             ),
         )
 
-    async def _update_thread(
-        self, pending: PendingCommand, command: commands.UpdateThread
-    ) -> None:
+    async def _update_thread(self, pending: PendingCommand, command: commands.UpdateThread) -> None:
         thread = await self._thread(command.thread_id)
         if thread is None:
             self._reject(pending, "update_thread", "not_found", "There is no such thread.")
@@ -300,9 +292,7 @@ class Intake:
             ),
         )
 
-    async def _delete_thread(
-        self, pending: PendingCommand, command: commands.DeleteThread
-    ) -> None:
+    async def _delete_thread(self, pending: PendingCommand, command: commands.DeleteThread) -> None:
         thread = await self._thread(command.thread_id)
         if thread is None:
             self._reject(pending, "delete_thread", "not_found", "There is no such thread.")

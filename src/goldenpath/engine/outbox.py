@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from goldenpath.engine.ports import Clock, Ids
-from goldenpath.errors import StoreRefusedError, StoreUnavailableError
+from goldenpath.errors import GrammarError, StoreRefusedError, StoreUnavailableError
 from goldenpath.model.commands import Receipt, receipt_of
 from goldenpath.model.entries import Body, EncodedEntry, Entry, encode
 from goldenpath.model.grammar import UserState, apply
@@ -57,13 +57,22 @@ class Outbox:
         self._refused: list[Refusal] = []
         self._erase: list[tuple[int, ThreadId]] = []
         self._touched = False
-        self._wake = asyncio.Event()
+        self._appends = 0
+        self._loop = asyncio.get_running_loop()
+        self._woken = False
+        self._sleeper: asyncio.Future[None] | None = None
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._head = activation.head
         self._durable = int(activation.head)
         self._due_written: int | None = -1  # unknown: the store may hold an old one
         self.unsent_bytes = 0
         self.fenced = False
+
+    def _wake(self) -> None:
+        """Cheaper than an asyncio.Event, whose `wait` asks for the running loop."""
+        self._woken = True
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
 
     def __str__(self) -> str:
         return f"head {self._head}, durable {self._durable}"
@@ -86,26 +95,31 @@ class Outbox:
         if self.fenced:
             raise FencedError
         now = self._clock.now_ms()
-        added: list[Entry] = []
-        group: list[EncodedEntry] = []
+        added = [
+            Entry(Seq(seq), now, thread_id, run_id, body)
+            for seq, (thread_id, run_id, body) in enumerate(items, self._head + 1)
+        ]
+        # Encoded before anything changes: what cannot be stored is the caller's error alone.
+        group = [encode(entry) for entry in added]
+        try:
+            for entry in added:
+                apply(self._state, entry)
+        except GrammarError:
+            self.close()  # the state may be half changed: this activation writes no more
+            raise
         self._groups.append(group)
-        for thread_id, run_id, body in items:
-            entry = Entry(Seq(self._head + 1), now, thread_id, run_id, body)
-            encoded = encode(entry)
-            apply(self._state, entry)
-            self._head = entry.seq
-            group.append(encoded)
+        self._head = added[-1].seq
+        for entry, encoded in zip(added, group, strict=True):
             self.unsent_bytes += len(encoded.json)
-            added.append(entry)
-            if isinstance(body, CommandSettled):
-                self._receipts.append((entry.seq, receipt_of(body)))
-        self._wake.set()
+            if isinstance(entry.body, CommandSettled):
+                self._receipts.append((entry.seq, receipt_of(entry.body)))
+        self._wake()
         return added
 
     def refuse(self, refusal: Refusal) -> None:
         """Refuse a command for now, without an entry."""
         self._refused.append(refusal)
-        self._wake.set()
+        self._wake()
 
     def erase(self, thread_id: ThreadId) -> None:
         """Erase a thread with the append of the entry that was added last."""
@@ -115,7 +129,7 @@ class Outbox:
         """Write `due` anew if it has changed, though there is no entry."""
         if self._due() != self._due_written:
             self._touched = True
-            self._wake.set()
+            self._wake()
 
     async def durable(self, seq: int | None = None) -> None:
         """Return when the entry (default: all that was added) is durable. Raises FencedError."""
@@ -124,7 +138,7 @@ class Outbox:
         seq = int(self._head) if seq is None else seq
         if seq <= self._durable:
             return
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self._loop.create_future()
         self._waiters.append((seq, waiter))
         await waiter
 
@@ -136,14 +150,16 @@ class Outbox:
             if not waiter.done():
                 waiter.set_exception(FencedError())
                 waiter.exception()  # nobody may be left to ask for it
-        self._wake.set()
+        self._wake()
 
     async def pump(self) -> None:
         """Append for as long as the activation lasts. Raises FencedError when it is over."""
         try:
             while True:
-                await self._wake.wait()
-                self._wake.clear()
+                if not self._woken:
+                    self._sleeper = self._loop.create_future()
+                    await self._sleeper
+                self._woken = False
                 while self._groups or self._refused or self._erase or self._touched:
                     await self._append()
         finally:
@@ -158,16 +174,19 @@ class Outbox:
             size += sum(len(entry.json) for entry in group)
         last = entries[-1].seq if entries else self._durable
         refused, self._refused = self._refused, []
-        erase = [thread for seq, thread in self._erase if seq <= last]
-        self._erase = [(seq, thread) for seq, thread in self._erase if seq > last]
+        erase: list[ThreadId] = []
+        if self._erase:
+            erase = [thread for seq, thread in self._erase if seq <= last]
+            self._erase = [(seq, thread) for seq, thread in self._erase if seq > last]
         self._touched = False
+        self._appends += 1
         due = self._due()
         append = Append(
             user=self._user,
             epoch=self._activation.epoch,
             mark=self._activation.mark,
             head=Seq(self._durable),
-            append_id=AppendId(self._ids.new()),
+            append_id=AppendId(f"{self._activation.mark}.{self._appends}"),
             entries=entries,
             refused=refused,
             due_ms=due,

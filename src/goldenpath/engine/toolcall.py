@@ -50,7 +50,7 @@ class ToolCall:
         """Do the call, or what is left of a recorded one."""
         execution = self._execution
         if step is not None and step.order is not None:
-            return await execution._replayed(step)  # pyright: ignore[reportPrivateUsage]
+            return await execution.replayed(step)
         self._began = self._engine.clock.monotonic()
         try:
             outcome = await self._settle(step)

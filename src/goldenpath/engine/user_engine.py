@@ -68,7 +68,8 @@ class UserExecutionEngine:
         self.threads = asyncio.Semaphore(self.limits.threads_per_user)
         self._services = services
         self._state: UserState | None = None
-        self._outbox: Outbox | None = None
+        self.outbox: Outbox
+        """Set when the activation is loaded; nothing is written before."""
         self._intake = Intake(self)
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
@@ -80,11 +81,6 @@ class UserExecutionEngine:
         self._leaving = False
 
     # -- life --------------------------------------------------------------------------------
-
-    @property
-    def outbox(self) -> Outbox:
-        assert self._outbox is not None
-        return self._outbox
 
     @property
     def active(self) -> int:
@@ -145,8 +141,8 @@ class UserExecutionEngine:
         except* FencedError:
             pass
         finally:
-            if self._outbox is not None:
-                self._outbox.close()
+            if self._state is not None:
+                self.outbox.close()
             if self._timer is not None:
                 self._timer.cancel()
             for run in self.runs.values():
@@ -232,7 +228,7 @@ class UserExecutionEngine:
         entries: list[Entry] = []
         after = min((row.first_seq for row in rows), default=self.activation.head + 1) - 1
         while after < self.activation.head:
-            version, page = await self._patiently(
+            version, page = await self.patiently(
                 lambda after=after: self.store.entries(self.user, Seq(after))
             )
             if not page:
@@ -251,7 +247,7 @@ class UserExecutionEngine:
             approvals=self.activation.open_approvals,
             entries=entries,
         )
-        self._outbox = Outbox(
+        self.outbox = Outbox(
             self.store,
             self.user,
             self.activation,
@@ -262,7 +258,7 @@ class UserExecutionEngine:
             settled=self._on_settled,
         )
 
-    async def _patiently(self, read: Callable[[], Any]) -> Any:
+    async def patiently(self, read: Callable[[], Any]) -> Any:
         """Reads of an activation are repeated until the store answers."""
         while True:
             try:
@@ -341,11 +337,7 @@ class UserExecutionEngine:
     def arm_timer(self) -> None:
         """Wake at the next expiry or end of a sleep."""
         due = min(
-            (
-                due
-                for run in self.runs.values()
-                if (due := self._run_timer_ms(run)) is not None
-            ),
+            (due for run in self.runs.values() if (due := self._run_timer_ms(run)) is not None),
             default=None,
         )
         if due == self._timer_due and self._timer is not None:
@@ -383,7 +375,13 @@ class UserExecutionEngine:
             self._look_at_parked(run)
 
     def resolve(
-        self, run: Run, key: StepKey, approval_id: Any, decision: Any, reason: str | None, *more: Body
+        self,
+        run: Run,
+        key: StepKey,
+        approval_id: Any,
+        decision: Any,
+        reason: str | None,
+        *more: Body,
     ) -> None:
         """Record an approval's end and let the run go on."""
         resolved = events.ApprovalResolved(
@@ -546,6 +544,7 @@ class UserExecutionEngine:
             status, error.code if error else None, (self.clock.now_ms() - began) / 1000
         )
         if run.root:
+            self.observer.answer_produced()
             self._remember(run)
         if run.ended is not None and not run.ended.done():
             run.ended.set_result(end)
@@ -670,7 +669,7 @@ class UserExecutionEngine:
 
     async def ended_child(self, run_id: RunId) -> events.AgentCompleted:
         """How a child ended that is no longer open."""
-        row = await self._patiently(lambda: self.store.run(self.user, run_id))
+        row = await self.patiently(lambda: self.store.run(self.user, run_id))
         if row is None or row.last_seq is None:
             return events.AgentCompleted(
                 status="failed", output="", partial=False, error=_CRASHED, usage={}, duration_ms=0
@@ -694,10 +693,8 @@ class UserExecutionEngine:
         if known is not None and run.attempts == 1:
             return list(known)
         started = run.journal.started_seq or 0
-        history = await self._patiently(
-            lambda: self.store.history(
-                self.user, run.thread_id, self.limits.history_messages, None
-            )
+        history = await self.patiently(
+            lambda: self.store.history(self.user, run.thread_id, self.limits.history_messages, None)
         )
         messages: list[Message] = []
         if history is not None:

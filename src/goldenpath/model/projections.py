@@ -213,7 +213,6 @@ def _run(row: RunRow, entry: Entry) -> RunRow:  # noqa: PLR0911
         case events.AgentResumed():
             return replace(
                 row,
-                status="running",
                 attempts=body.attempt,
                 parked=None,
                 due_ms=None,

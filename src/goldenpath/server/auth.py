@@ -1,33 +1,37 @@
 """Who asks: tokens by a secret or by JWKS, or the application's own way.
 
-Every refusal of a token is the same to the one who sent it. Verifying is local; the only network
-access is the key set's address, fetched by one request at a time and not more often than every
-`_REFETCH_SECONDS`, so that unknown keys in bad tokens cost nothing.
+Every refusal of a token is the same to the one who sent it, so that nothing can be learned by
+trying. Verifying is local; the keys of an issuer come from `server.keys`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-import httpx
 import jwt
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
 from goldenpath.errors import ConfigError, RefusedError
 from goldenpath.model.ids import UserId
-
-logger = logging.getLogger(__name__)
+from goldenpath.server.keys import ALGORITHMS, Fetch, KeySet
 
 PROTOCOL = "goldenpath.v1"
-_TOKEN_PROTOCOL = "goldenpath.token."
-_ASYMMETRIC = ("RS256", "ES256", "EdDSA")
-_REFETCH_SECONDS = 10.0
+_TOKEN_PROTOCOL = "goldenpath.token."  # noqa: S105
 _MAX_TOKEN = 16 * 1024
+_MAX_USER = 256
+_BROKEN = (
+    jwt.PyJWTError,
+    ValueError,  # UnicodeError is one
+    TypeError,
+    KeyError,
+    OverflowError,  # `exp` beyond every number
+    RecursionError,  # nested brackets instead of a header
+)
+"""What a token of anybody's making can lead to."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -79,9 +83,9 @@ class _Tokens:
             raise unauthenticated()
         try:
             claims = await self._claims(token)
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, UnicodeError):
+            return _principal(claims)
+        except _BROKEN:
             raise unauthenticated() from None
-        return self._principal(claims)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         raise NotImplementedError
@@ -100,18 +104,25 @@ class _Tokens:
             },
         )
 
-    @staticmethod
-    def _principal(claims: dict[str, Any]) -> Principal:
-        subject: Any = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= 256 or "\x00" in subject:
-            raise unauthenticated()
-        roles: Any = claims.get("roles", ())
-        named = roles if isinstance(roles, list) else []  # pyright: ignore[reportUnknownVariableType]
-        return Principal(
-            UserId(subject),
-            float(claims["exp"]),
-            frozenset(str(role) for role in named),  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        )
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    """Who the claims name; `exp` is there and was checked."""
+    expires = float(claims["exp"])
+    if not math.isfinite(expires):
+        raise ValueError("exp is no moment")
+    roles: Any = claims.get("roles", ())
+    named: list[Any] = list(roles) if isinstance(roles, list) else []  # pyright: ignore[reportUnknownArgumentType]
+    return Principal(
+        user_id(claims["sub"]), expires, frozenset(r for r in named if isinstance(r, str))
+    )
+
+
+def user_id(subject: Any) -> UserId:
+    """Check who an issuer or an application names. Raises ValueError."""
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_USER or "\x00" in subject:
+        raise ValueError("a user has 1 to 256 characters")
+    subject.encode()  # not every string of JSON is Unicode
+    return UserId(subject)
 
 
 class SecretTokens(_Tokens):
@@ -141,64 +152,21 @@ class KeySetTokens(_Tokens):
         *,
         issuer: str | None = None,
         audience: str | None = None,
-        fetch: Callable[[str], Awaitable[Any]] | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         super().__init__(issuer, audience)
-        self._url = url
-        self._fetch = fetch or _fetch_json
-        self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched = float("-inf")
-        self._lock = asyncio.Lock()
+        self._keys = KeySet(url, fetch)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
-        if algorithm not in _ASYMMETRIC:
+        if algorithm not in ALGORITHMS:
             raise unauthenticated()
-        key = await self._key(header.get("kid"))
+        key = await self._keys.find(header.get("kid"))
+        # The key says which algorithm it is for, never the token alone.
         if key is None or key.algorithm_name != algorithm:
             raise unauthenticated()
         return self._decode(token, key.key, [algorithm])
-
-    async def _key(self, kid: str | None) -> jwt.PyJWK | None:
-        found = self._find(kid)
-        if found is None and time.monotonic() - self._fetched > _REFETCH_SECONDS:
-            async with self._lock:
-                if time.monotonic() - self._fetched > _REFETCH_SECONDS:
-                    await self._refresh()
-            found = self._find(kid)
-        return found
-
-    def _find(self, kid: str | None) -> jwt.PyJWK | None:
-        if kid is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(kid)
-
-    async def _refresh(self) -> None:
-        self._fetched = time.monotonic()
-        try:
-            document = await self._fetch(self._url)
-            keys: dict[str | None, jwt.PyJWK] = {}
-            for item in document["keys"]:
-                try:
-                    key = jwt.PyJWK(item)
-                except (jwt.PyJWTError, ValueError, TypeError, KeyError):
-                    continue  # a key of a kind that we do not take
-                if key.algorithm_name in _ASYMMETRIC and item.get("use", "sig") == "sig":
-                    keys[item.get("kid")] = key
-            self._keys = keys
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            # The keys that we have stay: a short outage of the issuer hurts nobody.
-            logger.warning("the key set at %s cannot be read: %s", self._url, error)
-
-
-async def _fetch_json(url: str) -> Any:
-    async with httpx.AsyncClient(timeout=5.0, follow_redirects=False) as client:
-        answer = await client.get(url)
-        answer.raise_for_status()
-        if len(answer.content) > 1 << 20:
-            raise ValueError("more than 1 MiB")
-        return answer.json()
 
 
 class ApplicationUsers:
@@ -212,10 +180,16 @@ class ApplicationUsers:
         if scope["type"] == "websocket":
             scope["type"] = "http"
             scope.setdefault("method", "GET")
-        user = await self._authenticate(Request(scope))
-        if not user or len(user) > 256:
-            raise unauthenticated()
-        return Principal(UserId(user))
+        try:
+            return Principal(user_id(await self._authenticate(Request(scope))))
+        except HTTPException as error:  # how such applications say no
+            if error.status_code == 403:
+                raise RefusedError("forbidden", "You may not use this.") from None
+            if error.status_code == 401:
+                raise unauthenticated() from None
+            raise
+        except ValueError:
+            raise unauthenticated() from None
 
     async def renew(self, token: str) -> Principal:
         raise unauthenticated()

@@ -7,19 +7,31 @@ for a wake-up; a reader that is slow waits in its own write and costs no more th
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import datetime
+from typing import NamedTuple, TypeVar
 
 from goldenpath.engine.ports import Observer
-from goldenpath.errors import StoreUnavailableError
+from goldenpath.errors import PositionError, StoreUnavailableError
 from goldenpath.model.ids import UserId
 from goldenpath.store.interface import Batch, Position, Store, Watch
 
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.2
-_TERMINAL = re.compile(rb'"type":"agent_completed"')
+_SAMPLE = 8
+"""Of this many batches the delay of one is observed: it costs as much as the delivery itself."""
+_TIME = b'"time":"'
+_TIME_LENGTH = len("2026-01-02T03:04:05.678Z")
+_TERMINAL = b'"type":"agent_completed"'
+
+
+def _age(event: bytes) -> float:
+    """Seconds since an event was appended, of its stored JSON; never negative."""
+    start = event.index(_TIME) + len(_TIME)
+    appended = datetime.fromisoformat(event[start : start + _TIME_LENGTH].decode())
+    return max(time.time() - appended.timestamp(), 0.0)
 
 
 class StoreGoneError(Exception):
@@ -28,7 +40,7 @@ class StoreGoneError(Exception):
 
 def has_terminal(batch: Batch) -> bool:
     """True if a run's end is among the events: its delivery is worth a receipt at once."""
-    return any(_TERMINAL.search(event[:200]) for event in batch.events)
+    return any(_TERMINAL in event[:80] for event in batch.events)
 
 
 async def patiently(read: Callable[[], Awaitable[T]], seconds: float) -> T:
@@ -42,6 +54,26 @@ async def patiently(read: Callable[[], Awaitable[T]], seconds: float) -> T:
             if loop.time() > deadline:
                 raise StoreGoneError from None
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+class Opening(NamedTuple):
+    """Where reading begins; `reset` if that is not where it was asked to."""
+
+    position: Position
+    head: int
+    reset: bool
+
+
+async def opening(store: Store, user: UserId, asked: Position | None, seconds: float) -> Opening:
+    """Check where a reader wants to begin; None is the head. Raises StoreGoneError."""
+    head = await patiently(lambda: store.head(user), seconds)
+    if asked is None:
+        return Opening(head, head.cursor, False)
+    try:
+        await patiently(lambda: store.read(user, asked, 1), seconds)
+    except PositionError:
+        return Opening(head, head.cursor, True)
+    return Opening(asked, max(head.cursor, asked.cursor), False)
 
 
 class Pump:
@@ -63,6 +95,9 @@ class Pump:
         self._write = write
         self._observer = observer
         self._patience = unavailable_seconds
+        self._batches = 0
+        self._live = False
+        """True once it had caught up: what comes then is new, and its delay is ours."""
 
     async def run(self) -> None:
         """Deliver until cancelled. Raises PositionError (reset) and StoreGoneError."""
@@ -71,6 +106,10 @@ class Pump:
             while True:
                 batch = await self._next(watch)
                 await self._write(batch)
+                if self._live and batch.events:
+                    if self._batches % _SAMPLE == 0:
+                        self._observer.delivery_lag(_age(batch.events[0]))
+                    self._batches += 1
                 self.position = Position(batch.mark, batch.to)
         finally:
             watch.close()
@@ -86,3 +125,4 @@ class Pump:
             if batch.to != batch.from_:
                 return batch
             await watch.wait()
+            self._live = True

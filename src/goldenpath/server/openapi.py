@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from goldenpath.server.http import Operation
+from goldenpath.server.calls import IDEMPOTENCY_KEY, Operation
 from goldenpath.server.problems import MEDIA_TYPE, STATUS
 from goldenpath.server.shapes import Problem
 
@@ -22,7 +22,9 @@ _QUERY: dict[str, dict[str, Any]] = {
 
 def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     """Make the document."""
-    types = [op.body for op in operations if op.body] + [op.answer for op in operations if op.answer]
+    types = [op.body for op in operations if op.body] + [
+        op.answer for op in operations if op.answer
+    ]
     _, schemas = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
     paths: dict[str, Any] = {}
     for op in operations:
@@ -48,6 +50,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "version": version,
             "description": "Durable delivery of AI agents' answers.",
         },
+        "servers": [{"url": ".", "description": "Where this document is served"}],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -70,7 +73,7 @@ def _operation(op: Operation) -> dict[str, Any]:
     if op.mutates:
         parameters.append(
             {
-                "name": "Idempotency-Key",
+                "name": IDEMPOTENCY_KEY,
                 "in": "header",
                 "required": False,
                 "description": "The command's id; sent twice it is one command.",
@@ -80,9 +83,9 @@ def _operation(op: Operation) -> dict[str, Any]:
     ok: dict[str, Any] = {"description": op.summary}
     if op.answer is not None:
         ok["content"] = {"application/json": {"schema": _ref(op.answer)}}
-    responses: dict[str, Any] = {str(op.status): ok}
+    responses: dict[str, Any] = {str(op.status): ok} if op.status < 400 else {}
     by_status: dict[int, list[str]] = {}
-    codes = {*op.errors, "unavailable"}
+    codes = {*op.errors, "unauthenticated", "unavailable"}
     if op.query or op.mutates:
         codes.add("invalid_field")
     if op.method != "GET":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -26,12 +27,13 @@ STATUS: dict[str, int] = {
     "run_ended": 409,
     "unavailable": 503,
 }
+"""HTTP status of each code of the protocol."""
 MEDIA_TYPE = "application/problem+json"
 
 
-def problem_body(error: RefusedError) -> tuple[int, bytes]:
+def problem_body(error: RefusedError, status: int | None = None) -> tuple[int, bytes]:
     """Status and body of an error."""
-    status = STATUS.get(error.code, 400)
+    status = status or STATUS.get(error.code, 400)
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -44,10 +46,14 @@ def problem_body(error: RefusedError) -> tuple[int, bytes]:
     return status, msgspec.json.encode(body)
 
 
-def problem(error: RefusedError) -> Response:
+def problem(
+    error: RefusedError, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """The answer to a request that was refused."""
-    status, body = problem_body(error)
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+    status, body = problem_body(error, status)
+    told = {"Cache-Control": "no-store", **(headers or {})}
+    if status == HTTPStatus.UNAUTHORIZED:
+        told["WWW-Authenticate"] = "Bearer"
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = "1"
-    return Response(body, status, headers, MEDIA_TYPE)
+        told["Retry-After"] = "1"
+    return Response(body, status, told, MEDIA_TYPE)

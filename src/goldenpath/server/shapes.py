@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,7 +11,7 @@ from goldenpath.model.entries import format_time
 from goldenpath.model.events import RunError
 from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
 from goldenpath.store.interface import OpenRun
-from goldenpath.wire.frames import AgentInfo
+from goldenpath.wire.frames import AgentInfo, ClientId, Cursor
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,9 +40,9 @@ class DecideBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AckBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    device: str
-    mark: str
-    cursor: int
+    device: ClientId
+    mark: Annotated[str, msgspec.Meta(max_length=64)]
+    cursor: Cursor
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +112,34 @@ class HistoryMessage(Shape, frozen=True, kw_only=True):
     time: str
     run_id: str
     status: str
+
+
+def message_id(run: RunRow, role: str) -> str:
+    """An answer's message id is its run's id."""
+    return run.run_id if role == "assistant" or run.message_id is None else run.message_id
+
+
+def messages_of(run: RunRow) -> list[HistoryMessage]:
+    """A run's question, and its answer once it ended."""
+    question = HistoryMessage(
+        message_id=message_id(run, "user"),
+        role="user",
+        text=run.text,
+        time=format_time(run.queued_ms),
+        run_id=run.run_id,
+        status=run.status,
+    )
+    if run.ended_ms is None:
+        return [question]
+    answer = HistoryMessage(
+        message_id=message_id(run, "assistant"),
+        role="assistant",
+        text=run.output or "",
+        time=format_time(run.ended_ms),
+        run_id=run.run_id,
+        status=run.status,
+    )
+    return [question, answer]
 
 
 class HistoryPart(Shape, frozen=True, kw_only=True):

@@ -294,9 +294,7 @@ class Store(Protocol):
         ...
 
     # receipts of delivery
-    async def acknowledge(
-        self, user: UserId, device: DeviceId | None, position: Position
-    ) -> None:
+    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
         """`device` None: fetched by a reader that cannot acknowledge. Raises `PositionError`."""
         ...
 

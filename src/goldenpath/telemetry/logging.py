@@ -55,6 +55,9 @@ class RedactingFilter(logging.Filter):
         text = redact(record.getMessage()).strip()
         if record.name.startswith("uvicorn"):
             text = _QUERY.sub("", text)
+        elif record.name == "asyncio":
+            # Its further lines show tasks and futures with what they hold or raised.
+            text = text.partition("\n")[0]
         record.msg, record.args = text, None
         for name in set(vars(record)) - _STANDARD:
             value: Any = getattr(record, name)

@@ -114,9 +114,12 @@ class Metrics(Observer):
     def delivery_lag(self, seconds: float) -> None:
         self._delivery_lag.observe(seconds)
 
-    def body_abandoned(self, what: str, total: int) -> None:
-        self._abandoned = total
-        logger.warning("a body did not stop when cancelled", extra={"what": what, "total": total})
+    def body_abandoned(self, what: str, alive: int) -> None:
+        self._abandoned = alive
+        logger.warning("a body did not stop when cancelled", extra={"what": what, "alive": alive})
+
+    def abandoned_body_ended(self, alive: int) -> None:
+        self._abandoned = alive
 
     def sockets(self, count: int) -> None:
         self._sockets = count
@@ -162,11 +165,11 @@ class Metrics(Observer):
         yield runs
         yield _gauge("run_queue", "Runs that wait for a slot or their thread.", self._queue)
         yield _histogram(
-            "first_event_seconds", "From a command's receipt to its first event.", self._first_event
+            "first_event_seconds", "From a message to its first durable event.", self._first_event
         )
         yield _histogram(
             "delivery_lag_seconds",
-            "From an event's durable append to its write to a socket.",
+            "From an event's append to its write to a reader that had caught up.",
             self._delivery_lag,
         )
         yield _counter(

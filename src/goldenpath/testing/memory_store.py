@@ -107,7 +107,7 @@ class UserRecord:
         mark, cursor = position
         if mark == ORIGIN_MARK and cursor == 0:
             return
-        for index, (first, known) in enumerate(self.marks):
+        for index, (_, known) in enumerate(self.marks):
             if known == mark:
                 last = self.marks[index + 1][0] - 1 if index + 1 < len(self.marks) else self.head
                 if 0 <= cursor <= last:
@@ -260,7 +260,8 @@ class MemoryStore:
             if row is not None:
                 row.refusal, row.refused_ms = refusal, append.now_ms
         for thread_id in append.erase_threads:
-            self._erase(record, lambda entry, t=thread_id: decode(entry).thread_id == t)
+            # What this append says of the deletion stays: clients must hear of it.
+            self._erase(record, thread_id, append.head)
         record.due_ms = append.due_ms
         record.last_append = append.append_id
         self._notify(append.user)
@@ -270,9 +271,10 @@ class MemoryStore:
         entry = record.entries[index]
         record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
 
-    def _erase(self, record: UserRecord, which: object) -> None:
-        for index, entry in enumerate(record.entries):
-            if entry.json and which(entry):  # type: ignore[operator]  # pyright: ignore
+    def _erase(self, record: UserRecord, thread_id: ThreadId | None, upto: int) -> None:
+        """Hide the entries up to `upto` of a thread; None: of all threads."""
+        for index, entry in enumerate(record.entries[:upto]):
+            if entry.json and (thread_id is None or decode(entry).thread_id == thread_id):
                 self._hide(record, index)
 
     async def read(
@@ -432,16 +434,15 @@ class MemoryStore:
 
     # -- receipts of delivery ----------------------------------------------------------------
 
-    async def acknowledge(
-        self, user: UserId, device: DeviceId | None, position: Position
-    ) -> None:
+    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
         self._read(user).check(position)
         record = self._write(user)
         record.acks[device] = max(record.acks.get(device, 0), position.cursor)
 
     async def fetched(self, user: UserId, run_ids: Sequence[RunId]) -> None:
         record = self._write(user)
-        record.fetched.update(run_id for run_id in run_ids if run_id in record.rows.runs)
+        runs = record.rows.runs
+        record.fetched.update(one for one in run_ids if one in runs and not runs[one].open)
 
     async def undelivered(self, limit: int = 1000) -> list[UndeliveredAnswer]:
         self._alive()
@@ -461,7 +462,7 @@ class MemoryStore:
         record = self._write(user)
         if (epoch, mark) != (record.epoch, record.mark):
             raise StoreRefusedError(f"({epoch}, {mark}) is not the store's activation")
-        self._erase(record, lambda _entry: True)
+        self._erase(record, None, record.head)
         receipts = record.rows.receipts
         record.rows = Rows()
         record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}

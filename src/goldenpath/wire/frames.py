@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,11 @@ from goldenpath.model.commands import WhenBusy
 from goldenpath.model.events import RunError
 from goldenpath.model.ids import is_client_id
 from goldenpath.store.interface import Batch
+
+ClientId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=64)]
+"""An id that a client chose; `is_client_id` is the whole rule, since `$` lets a newline pass."""
+Cursor = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""A seq; not above what every JSON reader holds exactly."""
 
 
 class ClientFrame(
@@ -22,15 +27,15 @@ class ClientFrame(
 class Hello(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="hello"):
     """First, once: who reads, and from where. A null cursor means from the head."""
 
-    device: str
-    cursor: int | None = None
-    mark: str | None = None
+    device: ClientId
+    cursor: Cursor | None = None
+    mark: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class SendFrame(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="send"):
     """Ask an agent something; a null thread means a new one."""
 
-    id: str
+    id: ClientId
     text: str
     thread_id: str | None = None
     agent: str | None = None
@@ -41,14 +46,14 @@ class SendFrame(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class CancelFrame(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cancel"):
     """End a run."""
 
-    id: str
+    id: ClientId
     run_id: str
 
 
 class DecideFrame(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="decide"):
     """Answer an approval."""
 
-    id: str
+    id: ClientId
     approval_id: str
     decision: Literal["approve", "deny"]
     reason: str | None = None
@@ -57,7 +62,7 @@ class DecideFrame(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=
 class Ack(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ack"):
     """This device has everything up to `cursor`."""
 
-    cursor: int
+    cursor: Cursor
 
 
 class Renew(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="renew"):
@@ -69,7 +74,7 @@ class Renew(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 class Ping(ClientFrame, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ping"):
     """Answered by `pong` with the same id."""
 
-    id: str
+    id: ClientId
 
 
 AnyClientFrame = Hello | SendFrame | CancelFrame | DecideFrame | Ack | Renew | Ping
@@ -181,40 +186,41 @@ class FrameError(InvalidError):
 def decode_client_frame(text: str) -> AnyClientFrame:
     """Decode a client's frame, strictly. Raises FrameError with the protocol's code."""
     try:
-        frame = _decoder.decode(text.encode())
+        data = text.encode()
     except UnicodeEncodeError:
         raise FrameError(
             "The frame has a lone surrogate.", code="invalid_json", frame_id=None
         ) from None
+    try:
+        frame = _decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise _why(text, str(error)) from None
+        raise _why(data, str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise FrameError(f"Not JSON: {error}", code="invalid_json", frame_id=None) from None
-    named = getattr(frame, "device", None) or getattr(frame, "id", None)
-    if named is not None and not is_client_id(named):
-        name = "device" if isinstance(frame, Hello) else "id"
+        raise _not_json(error) from None
+    name = "device" if isinstance(frame, Hello) else "id"
+    given = getattr(frame, name, None)
+    if given is not None and not is_client_id(given):
         raise FrameError(
             f"{name}: must be 1 to 64 of A-Z a-z 0-9 _ -", code="invalid_field", frame_id=None
         )
-    if isinstance(frame, Hello) and not frame.device:
-        raise FrameError("device: must not be empty", code="invalid_field", frame_id=None)
     return frame
 
 
-def _why(text: str, reason: str) -> FrameError:
-    """Tell an unknown type from an invalid field, and find the frame's id."""
-    frame_id: str | None = None
-    kind: Any = None
+def _not_json(error: Exception) -> FrameError:
+    return FrameError(f"Not JSON: {error}", code="invalid_json", frame_id=None)
+
+
+def _why(data: bytes, reason: str) -> FrameError:
+    """Tell what is not JSON at all from an unknown type and an invalid field; find the id."""
     try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        value = None
-    if isinstance(value, dict):
-        plain: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        kind = plain.get("type")
-        given = plain.get("id")
-        if isinstance(given, str) and is_client_id(given):
-            frame_id = given
+        value: Any = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return _not_json(error)
+    if not isinstance(value, dict):
+        return FrameError("A frame is a JSON object.", code="invalid_field", frame_id=None)
+    plain: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+    given, kind = plain.get("id"), plain.get("type")
+    frame_id = given if isinstance(given, str) and is_client_id(given) else None
     if isinstance(kind, str) and kind not in _CLIENT_TYPES:
         return FrameError(
             f"There is no frame {kind[:40]!r} from a client.",

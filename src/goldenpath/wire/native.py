@@ -100,8 +100,8 @@ class NativeSession:
 
     def __init__(self) -> None:
         self.device: DeviceId | None = None
-        self._sent: list[Position] = []
-        """Last sent position of each mark, oldest first: what an ack may name."""
+        self._sent = Position(ORIGIN_MARK, Seq(0))
+        """Where the reader is when it has taken everything that it was sent."""
 
     def receive(self, text: str) -> Action:
         """Take a text frame; tell what to do."""
@@ -112,6 +112,13 @@ class NativeSession:
                 return Close(BAD_HELLO, error.message[:100])
             return Reply(refused(error.frame_id, error))
         return self._take(frame)
+
+    def receive_binary(self) -> Action:
+        """Take a binary frame, which this protocol has none of."""
+        if self.device is None:
+            return Close(BAD_HELLO, "the first frame is hello")
+        error = RefusedError("invalid_json", "Frames are text, not binary.")
+        return Reply(refused(None, error))
 
     def _take(self, frame: AnyClientFrame) -> Action:
         if self.device is None:
@@ -132,32 +139,28 @@ class NativeSession:
         if not isinstance(frame, Hello):
             return Close(BAD_HELLO, "the first frame is hello")
         position: Position | None = None
-        if frame.cursor is not None:
-            if frame.cursor < 0 or (frame.mark is None and frame.cursor > 0):
-                return Close(BAD_HELLO, "a cursor is a number >= 0 and needs its mark")
-            mark = ORIGIN_MARK if frame.mark is None else Mark(frame.mark)
-            position = Position(mark, Seq(frame.cursor))
+        if frame.cursor is None:
+            if frame.mark is not None:
+                return Close(BAD_HELLO, "a mark goes with a cursor")
+        elif frame.mark is not None:
+            position = Position(Mark(frame.mark), Seq(frame.cursor))
+        elif frame.cursor == 0:
+            position = Position(ORIGIN_MARK, Seq(0))
+        else:
+            return Close(BAD_HELLO, "a cursor above 0 needs its mark")
         self.device = DeviceId(frame.device)
         return Start(self.device, position)
 
     def _ack(self, frame: Ack) -> Action:
-        # The mark of an older entry is that of the first position at or past it: acks are for the
-        # store, which checks them, and it takes the reader's own newest mark for any of them.
-        later = [p for p in self._sent if p.cursor >= frame.cursor]
-        if frame.cursor < 0 or not later:
-            error = RefusedError("invalid_field", f"ack: {frame.cursor} was not sent here")
+        if frame.cursor > self._sent.cursor:
+            error = RefusedError("invalid_field", f"cursor: {frame.cursor} was not sent here")
             return Reply(refused(None, error))
-        if frame.cursor == 0:
-            return Acknowledge(Position(ORIGIN_MARK, Seq(0)))
-        return Acknowledge(Position(later[0].mark, Seq(frame.cursor)))
+        # A position may name any mark that is as new as its entry: the newest fits them all.
+        return Acknowledge(Position(self._sent.mark, Seq(frame.cursor)))
 
     def sent(self, position: Position) -> None:
         """A frame that ends at this position was sent, or welcome named it."""
-        if self._sent and self._sent[-1].mark == position.mark:
-            self._sent[-1] = position
-        else:
-            self._sent.append(position)
-            del self._sent[:-8]
+        self._sent = position
 
 
 def command_of(frame: CommandFrame) -> AnyCommand:

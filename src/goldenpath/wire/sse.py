@@ -34,6 +34,8 @@ def parse_position(
         return None
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise InvalidError(f"after: {after[:20]!r} is not a number >= 0")
+    if mark is not None and len(mark) > 64:
+        raise InvalidError("mark: may have 64 characters")
     cursor = int(after)
     if mark is None:
         if cursor > 0:

@@ -105,7 +105,9 @@ class Log:
         """Create a thread."""
         await self.append([events.ThreadCreated(title=title)], thread=thread)
 
-    async def ask(self, run: str, text: str, thread: str = "t1", command: str | None = None) -> None:
+    async def ask(
+        self, run: str, text: str, thread: str = "t1", command: str | None = None
+    ) -> None:
         """Submit a question and begin its run."""
         command_id = CommandId(command or f"c-{run}")
         body = question(text)

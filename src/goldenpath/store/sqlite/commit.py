@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import apsw
 
-from goldenpath.errors import GoldenpathError, StoreUnavailableError
+from goldenpath.errors import CodecError, GoldenpathError, StoreUnavailableError
 from goldenpath.store.interface import CommitStats, StoreStatus
 from goldenpath.store.sqlite import sql
 from goldenpath.store.sqlite.groups import AnyOperation, encode_group
@@ -226,7 +226,10 @@ class Committer:
         return group
 
     def _send(self, group: _Group) -> None:
-        group.body = encode_group(group.operations)
+        group.body = self._encode(group)
+        if not group.operations:
+            self._turn()
+            return
         group.began = time.perf_counter()
         self._last_group = group.number
         self._busy = True
@@ -246,6 +249,22 @@ class Committer:
                 self._begin_recovery(error, group)
 
         self._writer.post(insert, done)
+
+    def _encode(self, group: _Group) -> bytes:
+        try:
+            return encode_group(group.operations)
+        except (UnicodeEncodeError, ValueError, TypeError, OverflowError):
+            kept: list[tuple[Request, AnyOperation]] = []
+            for request, operation in zip(group.requests, group.operations, strict=True):
+                try:
+                    encode_group([operation])
+                except (UnicodeEncodeError, ValueError, TypeError, OverflowError) as error:
+                    request.future.set_exception(CodecError(f"it cannot be stored: {error}"))
+                else:
+                    kept.append((request, operation))
+            group.requests = [request for request, _ in kept]
+            group.operations = [operation for _, operation in kept]
+            return encode_group(group.operations)
 
     def _slice(self, work: Background) -> None:
         self._busy = True

@@ -139,7 +139,11 @@ def open_database(path: Path, durability: Durability) -> apsw.Connection:
     if path.exists() and not os.access(path, os.W_OK):
         raise StoreOpenError(f"cannot open {path}: the file is read-only; make it writable")
     try:
+        if not path.exists():  # it holds what users wrote: for this account alone
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path, durability)
+    except OSError as error:
+        raise StoreOpenError(f"cannot open {path}: {error.strerror}") from error
     except apsw.Error as error:
         raise StoreOpenError(f"cannot open {path}: {describe(error)}") from error
     try:

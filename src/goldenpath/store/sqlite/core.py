@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
-import msgspec
 
 from goldenpath.errors import CodecError, StoreOpenError, StoreUnavailableError
 from goldenpath.model.commands import Receipt
@@ -21,7 +20,7 @@ from goldenpath.store.sqlite.connection import Durability, FileLock, describe, o
 from goldenpath.store.sqlite.demand import Demand
 from goldenpath.store.sqlite.groups import AnyOperation, Appended, Submitted
 from goldenpath.store.sqlite.loader import Batcher, restored
-from goldenpath.store.sqlite.memory import UserState, apply
+from goldenpath.store.sqlite.memory import UserState, apply, visible_receipt
 from goldenpath.store.sqlite.queries import LoadedUser, find_receipts, load_users
 from goldenpath.store.sqlite.recovery import Replayed, due_users, replay, waiting_users
 from goldenpath.store.sqlite.settler import Settler
@@ -52,20 +51,30 @@ def recover(path: Path, durability: Durability) -> Recovered:
 
 
 class _Watch:
-    """Wakes by an event that stays set until it is waited for."""
+    """Stays woken until it is waited for; cheaper than an asyncio.Event on the hot path."""
 
     def __init__(self, watches: dict[UserId, set[_Watch]], user: UserId) -> None:
-        self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._woken = False
+        self._waiters: list[asyncio.Future[None]] = []
         self._watches = watches
         self._user = user
         watches.setdefault(user, set()).add(self)
 
     async def wait(self) -> None:
-        await self._event.wait()
-        self._event.clear()
+        if not self._woken:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        self._woken = False
 
     def wake(self) -> None:
-        self._event.set()
+        self._woken = True
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def close(self) -> None:
         watches = self._watches.get(self._user)
@@ -137,11 +146,16 @@ class Core:
 
     # Users
 
+    def at_hand(self, user: UserId) -> UserState | None:
+        """The user's state if it is in memory; not kept there beyond the next await."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        return self.states.get(user)
+
     @contextlib.asynccontextmanager
     async def use(self, user: UserId) -> AsyncGenerator[UserState]:
         """The user's state, loaded and kept in memory meanwhile."""
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
+        self.check_open()
         state = self.states.get(user)
         if state is None:
             loaded = await self._users.get(user)
@@ -179,9 +193,7 @@ class Core:
             receipt = await self._receipts.get((state.user, command_id))
             if (state.settled_seq, state.generation) == (settled_seq, generation):
                 break
-        if receipt is not None and state.erasing and _is_erased(state, receipt):
-            return msgspec.structs.replace(receipt, body_hash=None)
-        return receipt
+        return visible_receipt(state, receipt)
 
     def unsettled(self) -> list[UserState]:
         """Users in memory whose rows differ from the settled ones."""
@@ -210,6 +222,11 @@ class Core:
     ) -> None:
         """Make an operation durable and apply it; see `Committer.commit`."""
         await self._committer.commit(state, prepare, exclusive=exclusive, size=size)
+
+    def check_open(self) -> None:
+        """Raise `StoreUnavailableError` once it is closed."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
 
     def check_writable(self) -> None:
         """Raise `StoreUnavailableError` if nothing can be written now."""
@@ -243,12 +260,6 @@ class Core:
         self._committer.check()
         await self.settler.settle_all()
         await self.settler.empty_wal()
-
-
-def _is_erased(state: UserState, receipt: Receipt) -> bool:
-    seq = receipt.seq or 0
-    erasing = state.erasing
-    return seq <= erasing.get("", 0) or seq <= erasing.get(receipt.thread_id or "", 0)
 
 
 def _load(connection: apsw.Connection, users: list[UserId]) -> dict[UserId, LoadedUser]:

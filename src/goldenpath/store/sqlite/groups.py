@@ -61,13 +61,19 @@ class Acknowledged(Operation, tag="k", frozen=True, array_like=True, gc=False):
     cursor: int
 
 
+class Fetched(Operation, tag="f", frozen=True, array_like=True, gc=False):
+    """Answers of these runs were read in a history."""
+
+    run_ids: list[str]
+
+
 class UserErased(Operation, tag="e", frozen=True, array_like=True, gc=False):
     """Everything of the user up to `upto` is erased, and what waits is dropped."""
 
     upto: int
 
 
-AnyOperation = Submitted | Appended | Acquired | Acknowledged | UserErased
+AnyOperation = Submitted | Appended | Acquired | Acknowledged | Fetched | UserErased
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):

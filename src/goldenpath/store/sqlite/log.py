@@ -25,6 +25,23 @@ class Found(NamedTuple):
     mark: Mark
 
 
+def read_memory(state: UserState, position: Position, limit: int, max_bytes: int) -> Batch | None:
+    """`read` where memory holds all of it; None where it does not."""
+    cursor = position.cursor
+    if cursor < state.settled_seq or not _check(state, position):
+        return None
+    offset = cursor - state.settled_seq
+    if offset >= len(state.entries):
+        return Batch(position.mark, cursor, cursor, 0, [])
+    entries = bounded(state.entries[offset : offset + limit], max_bytes)
+    to = entries[-1].seq
+    mark = mark_at(state, to)
+    if mark is None:
+        return None
+    events = [entry.json for entry in entries if not entry.internal and entry.json]
+    return Batch(mark, cursor, Seq(to), len(entries) - len(events), events)
+
+
 async def read(
     state: UserState, readers: Readers, position: Position, limit: int, max_bytes: int
 ) -> Batch:

@@ -23,6 +23,7 @@ from goldenpath.store.sqlite.groups import (
     Acquired,
     AnyOperation,
     Appended,
+    Fetched,
     RefusedFor,
     Submitted,
     UserErased,
@@ -72,6 +73,7 @@ class UserState:
         "epoch",
         "erasing",
         "erasing_dirty",
+        "fetched",
         "generation",
         "group",
         "head",
@@ -114,6 +116,8 @@ class UserState:
         self.marks_dirty: list[Activated] = []
         self.acks: dict[str, int] = {}
         self.acks_dirty: set[str] = set()
+        self.fetched: set[str] = set()
+        """Runs whose answer was read in a history, not yet settled."""
         self.erasing: dict[str, int] = {}
         self.erasing_dirty = False
         self.group = 0
@@ -145,7 +149,10 @@ class UserState:
 
 
 def check_append(state: UserState, append: Append) -> Appended | None:
-    """Give the operation; None if it was applied before. Raises `StoreRefusedError`."""
+    """Give the operation; None if it was applied before.
+
+    Raises `StoreRefusedError`, and `CodecError` for a receipt that cannot be read.
+    """
     if append.append_id == state.last_append:
         return None
     if (append.epoch, append.mark, append.head) != (state.epoch, state.mark, state.head):
@@ -156,6 +163,8 @@ def check_append(state: UserState, append: Append) -> Appended | None:
     for number, entry in enumerate(append.entries, state.head + 1):
         if entry.seq != number:
             raise StoreRefusedError(f"append refused: entry {entry.seq} where {number} must be")
+        if entry.type == SETTLED_TYPE:
+            read_receipt(entry, CODEC_VERSION)  # what cannot be applied must not become durable
     return Appended(
         append.user,
         append.head,
@@ -189,6 +198,8 @@ def apply(state: UserState, operation: AnyOperation, group: int, codec: int) -> 
             activated = Activated(operation.epoch, state.head + 1, operation.mark)
             state.activations.append(activated)
             state.marks_dirty.append(activated)
+        case Fetched():
+            state.fetched.update(operation.run_ids)
         case Acknowledged():
             cursor = max(operation.cursor, state.acks.get(operation.device, 0))
             state.acks[operation.device] = cursor
@@ -303,6 +314,17 @@ def without(entries: Sequence[EncodedEntry], erasing: dict[str, int]) -> list[En
         upto = erasing.get(thread_id, 0) if thread_id is not None else 0
         result.append(erased(entry) if entry.seq <= upto else entry)
     return result
+
+
+def visible_receipt(state: UserState, settled: Receipt | None) -> Receipt | None:
+    """A settled receipt, without the hash of a body whose erasure was promised."""
+    if settled is None or not state.erasing:
+        return settled
+    seq = settled.seq or 0
+    of_thread = state.erasing.get(settled.thread_id or WHOLE_USER, 0)
+    if seq > max(of_thread, state.erasing.get(WHOLE_USER, 0)):
+        return settled
+    return msgspec.structs.replace(settled, body_hash=None)
 
 
 def _erase(state: UserState, thread_id: str, upto: int) -> None:

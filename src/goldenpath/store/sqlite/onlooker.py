@@ -18,7 +18,7 @@ from goldenpath.store.sqlite import sql
 from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import check_reader_file, describe
 from goldenpath.store.sqlite.loader import restored
-from goldenpath.store.sqlite.memory import UserState
+from goldenpath.store.sqlite.memory import UserState, visible_receipt
 from goldenpath.store.sqlite.queries import find_receipts, load_users
 from goldenpath.store.sqlite.reads import All, Reads, Used
 from goldenpath.store.sqlite.recovery import Replayed, replay
@@ -105,8 +105,8 @@ class SqliteReader(Reads):
         self, state: UserState, readers: Readers, command_id: str
     ) -> Receipt | None:
         receipt = state.receipts.get(command_id)
-        if receipt is None:
-            key = (state.user, command_id)
-            found = await readers.run(lambda connection: find_receipts(connection, [key]))
-            receipt = found.get(key)
-        return receipt
+        if receipt is not None:
+            return receipt
+        key = (state.user, command_id)
+        found = await readers.run(lambda connection: find_receipts(connection, [key]))
+        return visible_receipt(state, found.get(key))

@@ -291,21 +291,16 @@ def some_approvals(
     return _approvals.decode(one(connection, _SOME_APPROVALS, (user_no, _ids(ids))))
 
 
-def root_runs(
-    connection: apsw.Connection, user_no: int, words: Sequence[str], before: int, limit: int
-) -> list[RunRow]:
-    """Root runs of a user that hold all of `words` somewhere, newest first; a first, rough look.
+_ROOT_RUNS = _list(
+    "SELECT body, first_seq FROM runs WHERE user_no = ? AND first_seq < ?"
+    " AND parent_run_id IS NULL ORDER BY first_seq DESC LIMIT ?",
+    "first_seq DESC",
+)
 
-    Only plain words are looked for: what SQLite compares without case is ASCII.
-    """
-    plain = [word for word in words if word.isascii() and word.isalnum()]
-    likes = " AND body LIKE ?" * len(plain)
-    rows = (
-        "SELECT body, first_seq FROM runs WHERE user_no = ? AND first_seq < ?"
-        f" AND parent_run_id IS NULL{likes} ORDER BY first_seq DESC LIMIT ?"
-    )
-    values = (user_no, before, *(f"%{word}%" for word in plain), limit)
-    return _runs.decode(one(connection, _list(rows, "first_seq DESC"), values))
+
+def root_runs(connection: apsw.Connection, user_no: int, before: int, limit: int) -> list[RunRow]:
+    """Root runs of a user, newest first."""
+    return _runs.decode(one(connection, _ROOT_RUNS, (user_no, before, limit)))
 
 
 def runs_of_user(

@@ -230,7 +230,7 @@ async def search(
         found: list[RunRow] = []
         before = queries.LAST_MS
         while len(found) < limit + extra:
-            rows = queries.root_runs(connection, no, wanted, before, _SEARCHED_AT_ONCE)
+            rows = queries.root_runs(connection, no, before, _SEARCHED_AT_ONCE)
             found += [row for row in rows if _hits(row, wanted)]
             if len(rows) < _SEARCHED_AT_ONCE:
                 break
@@ -272,13 +272,31 @@ async def runs(
     states: Sequence[UserState], readers: Readers, status: str | None, limit: int
 ) -> list[tuple[UserId, RunRow]]:
     """Runs of all users, newest first; `states` are those with entries that are not settled."""
-    found, hidden = await _over_all(
-        states, readers, lambda c, extra: queries.newest_runs(c, status, limit + extra)
+    found, changed = await _over_all(
+        states, readers, limit, lambda c, count: queries.newest_runs(c, status, count)
     )
-    rows = [*found, *hidden]
+    rows = [*found.rows, *changed]
     rows = [(user, row) for user, row in rows if status is None or row.status == status]
     rows.sort(key=lambda item: (item[1].queued_ms, item[1].run_id), reverse=True)
     return rows[:limit]
+
+
+async def undelivered_among(
+    state: UserState, readers: Readers, run_ids: Sequence[RunId]
+) -> list[str]:
+    """Those of these runs that are ended root runs, and of which no reader is known."""
+    settled, view = await overlay(
+        state, readers, lambda c, no, _: queries.some_runs(c, no, run_ids), []
+    )
+    wanted = set(run_ids) - state.fetched
+    return [
+        row.run_id
+        for row in view.changes.merge_runs(settled)
+        if row.run_id in wanted
+        and row.parent_run_id is None
+        and row.last_seq is not None
+        and row.last_seq > state.delivered
+    ]
 
 
 async def undelivered(
@@ -286,26 +304,51 @@ async def undelivered(
 ) -> list[UndeliveredAnswer]:
     """See `Store.undelivered`."""
     delivered = {state.user: state.delivered for state in states}
-    found, changed = await _over_all(
-        states, readers, lambda c, extra: queries.undelivered_runs(c, limit + extra)
-    )
-    answers = [
-        UndeliveredAnswer(user=user, run=row)
-        for user, row in [*found, *changed]
-        if row.parent_run_id is None
-        and row.last_seq is not None
-        and row.last_seq > delivered.get(user, 0)
-    ]
+    fetched = {state.user: state.fetched for state in states if state.fetched}
+    changed = [state for state in states if _may_end_runs(state)]
+    extra = 0
+    while True:
+        found, new = await _over_all(changed, readers, limit + extra, queries.undelivered_runs)
+        answers = [
+            UndeliveredAnswer(user=user, run=row)
+            for user, row in [*found.rows, *new]
+            if row.parent_run_id is None
+            and row.last_seq is not None
+            and row.last_seq > delivered.get(user, 0)
+            and row.run_id not in fetched.get(user, ())
+        ]
+        if len(answers) >= limit or not found.more:
+            break
+        extra = 2 * (limit + extra)  # many were acknowledged since they were settled
     answers.sort(key=lambda answer: (answer.run.ended_ms or 0, answer.run.run_id))
     return answers[:limit]
+
+
+def _may_end_runs(state: UserState) -> bool:
+    # Folding is dear: only for users whose list of undelivered answers it can change.
+    return bool(state.erasing) or any(
+        entry.type in _ENDING_TYPES and entry.seq > state.delivered for entry in state.entries
+    )
+
+
+_ENDING_TYPES = frozenset({"agent_completed", "thread_deleted"})
+
+
+class _Settled(NamedTuple):
+    rows: list[tuple[UserId, RunRow]]
+    """Those that are still valid."""
+    more: bool
+    """There may be more of them."""
 
 
 async def _over_all(
     states: Sequence[UserState],
     readers: Readers,
+    limit: int,
     query: Callable[[apsw.Connection, int], list[tuple[UserId, RunRow]]],
-) -> tuple[list[tuple[UserId, RunRow]], list[tuple[UserId, RunRow]]]:
-    # (settled rows that are still valid, changed rows); each user as of one moment.
+) -> tuple[_Settled, list[tuple[UserId, RunRow]]]:
+    # (settled rows, changed rows); each user as of one moment. `query` is told how many rows
+    # to give: `limit`, and as many as may be hidden.
     views: dict[UserId, Changes] = {}
     for state in states:
         _, view = await overlay(state, readers, lambda c, no, extra: None, None)
@@ -313,8 +356,13 @@ async def _over_all(
     extra = sum(len(view.runs) for view in views.values()) + sum(
         len(state.erasing) for state in states
     )
-    settled = await readers.run(lambda connection: query(connection, extra))
+
+    def run(connection: apsw.Connection) -> list[tuple[UserId, RunRow]]:
+        return query(connection, limit + extra)
+
+    settled = await readers.run(run)
     kept = [
         (user, row) for user, row in settled if user not in views or not views[user].hides_run(row)
     ]
-    return kept, [(user, row) for user, view in views.items() for row in view.runs.values()]
+    changed = [(user, row) for user, view in views.items() for row in view.runs.values()]
+    return _Settled(kept, len(settled) >= extra + limit), changed

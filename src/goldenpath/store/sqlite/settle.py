@@ -21,8 +21,10 @@ from goldenpath.store.sqlite.sql import fetch, run
 
 CHUNK_ENTRIES = 64
 CHUNK_BYTES = 32 * 1024
-SMALL_CHUNK_BYTES = CHUNK_BYTES // 2
-"""A last chunk below this, and below half the entries, is joined with what follows it."""
+SMALL_CHUNK_BYTES = 4 * 1024
+SMALL_CHUNK_ENTRIES = CHUNK_ENTRIES // 4
+"""A last chunk below both is joined with what follows it: larger ones cost more to move, page by
+page all over the file, than they save."""
 
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
@@ -55,6 +57,7 @@ class Capture:
         self.receipts = dict(state.receipts)
         self.marks = state.marks_dirty[:]
         self.acks = {device: state.acks[device] for device in state.acks_dirty}
+        self.fetched = frozenset(state.fetched)
         self.inbox: list[tuple[str, InboxItem, int]] = []
         self.inbox_gone: list[str] = []
         for command_id in state.inbox_dirty:
@@ -85,6 +88,7 @@ class Capture:
         for device, cursor in self.acks.items():
             if state.acks[device] == cursor:
                 state.acks_dirty.discard(device)
+        state.fetched -= self.fetched
         if self.erasing == state.erasing:
             state.erasing_dirty = False
         state.dirty_since = None if state.group == self.group else self.group + 1
@@ -118,7 +122,7 @@ SELECT json_group_array(json_array(user_no, chunk, codec, length(body)) ORDER BY
     CAST(group_concat(body, '' ORDER BY chunk) AS BLOB)
 FROM (SELECT c.user_no, c.chunk, c.codec, c.body FROM json_each(?) j JOIN chunks c ON c.chunk =
         (SELECT chunk FROM chunks l WHERE l.user_no = j.value ORDER BY last_seq DESC LIMIT 1)
-    WHERE length(c.body) < {SMALL_CHUNK_BYTES} AND c.last_seq - c.first_seq < {CHUNK_ENTRIES // 2})
+    WHERE length(c.body) < {SMALL_CHUNK_BYTES} AND c.last_seq - c.first_seq < {SMALL_CHUNK_ENTRIES})
 """
 
 
@@ -151,6 +155,8 @@ class Slice:
         for command_id, receipt in captured.receipts.items():
             self._put("receipts", [no, command_id, receipt])
         self._add_changes(no, captured.delivered, changes)
+        for run_id in captured.fetched:
+            self._put("fetched", [no, run_id])
 
     def write(self, connection: apsw.Connection) -> None:
         """Write all of it; runs on the writer's thread."""
@@ -318,7 +324,9 @@ _WRITES: list[tuple[str, str]] = [
         f" first_seq, last_seq, undelivered, body, pruned) SELECT {_values(11)}, 0 {_FROM}"
         " ON CONFLICT (user_no, run_id) DO UPDATE SET status = excluded.status,"
         " ended_ms = excluded.ended_ms, last_seq = excluded.last_seq,"
-        " undelivered = excluded.undelivered, body = excluded.body",
+        # A run that had ended before was perhaps read in a history since: that stays so.
+        " undelivered = CASE WHEN runs.last_seq IS NULL THEN excluded.undelivered"
+        " ELSE min(runs.undelivered, excluded.undelivered) END, body = excluded.body",
     ),
     (
         "approvals",
@@ -329,5 +337,10 @@ _WRITES: list[tuple[str, str]] = [
         "delivered",
         "UPDATE runs SET undelivered = 0 FROM json_each(?1) j WHERE undelivered = 1"
         " AND runs.user_no = j.value ->> 0 AND runs.last_seq <= j.value ->> 1",
+    ),
+    (
+        "fetched",
+        "UPDATE runs SET undelivered = 0 FROM json_each(?1) j WHERE undelivered = 1"
+        " AND runs.user_no = j.value ->> 0 AND runs.run_id = j.value ->> 1",
     ),
 ]

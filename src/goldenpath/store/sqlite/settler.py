@@ -38,7 +38,7 @@ HOT_ENTRIES = 2_000
 """One user with this many unsettled entries is settled by itself, so that slices stay short."""
 SLICE_ENTRIES = 400
 SLICE_USERS = 64
-DELETE_BYTES = 2 * 1024 * 1024
+DELETE_BYTES = 1024 * 1024
 CHECKPOINT_BYTES = 16 * 1024 * 1024
 TRUNCATE_BYTES = 256 * 1024 * 1024
 PAGE_BYTES = 4096
@@ -254,10 +254,13 @@ class Settler:
             self._uncertain = []
 
     async def _delete_tail(self) -> None:
-        low = min(
-            (s.dirty_since for s in self._states.values() if s.dirty_since is not None),
-            default=1 << 62,
-        )
+        if not self._tail:
+            return
+        # As of now: what is applied while rows are deleted is dirty, and stays.
+        low = self._tail[-1][0] + 1
+        for state in self._states.values():
+            if state.dirty_since is not None:
+                low = min(low, state.dirty_since)
         while self._tail and self._tail[0][0] < low:
             size, upto = 0, 0
             while self._tail and self._tail[0][0] < low and size < DELETE_BYTES:
@@ -282,7 +285,9 @@ class Settler:
     async def empty_wal(self) -> None:
         """Copy the whole write-ahead log into the file, and give free pages back."""
         async with self._turn:
-            await self._writer.run(release_space)
+            while await self._writer.run(release_space):
+                pass
+            await self._loop.run_in_executor(self._checkpointer, self._checkpoint_passive)
             for _ in range(_EMPTY_TRIES):
                 if await self._writer.run(truncate_wal):
                     return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from goldenpath.errors import LeaseHeldError, RefusedError, StoreRefusedError
@@ -14,12 +14,14 @@ from goldenpath.model.ids import (
     DeviceId,
     HostId,
     Mark,
+    RunId,
     Seq,
     UserId,
 )
 from goldenpath.store.interface import (
     Activation,
     Append,
+    Batch,
     Position,
     StoreStatus,
     Submission,
@@ -30,7 +32,7 @@ from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import Durability, FileLock
 from goldenpath.store.sqlite.core import Core, recover
 from goldenpath.store.sqlite.erase import find_prunable, prune_run
-from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Submitted, UserErased
+from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Fetched, Submitted, UserErased
 from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals
 from goldenpath.store.sqlite.reads import All, Reads, Used
 from goldenpath.store.sqlite.threads import Readers
@@ -46,7 +48,7 @@ async def open_store(path: Path | str, *, durability: Durability = "full") -> Sq
     the end of the process.
     """
     where = Path(path).absolute()  # noqa: ASYNC240  it reads no file
-    lock = FileLock(where)
+    lock = await asyncio.to_thread(FileLock, where)
     try:
         found = await asyncio.to_thread(recover, where, durability)
     except BaseException:
@@ -113,13 +115,16 @@ class SqliteStore(Reads):
                     break
                 await self._same_is_submitted(state)
             state.submitting.add(command_id)
+
+            def prepare() -> Submitted | None:
+                # One whose caller has gone may have arrived meanwhile.
+                known = state.inbox.get(command_id)
+                if command_id in state.receipts or (known is not None and known.error is None):
+                    return None
+                return Submitted(user, command_id, body, hashed)
+
             try:
-                await self._core.commit(
-                    state,
-                    lambda: Submitted(user, command_id, body, hashed),
-                    exclusive=False,
-                    size=len(body),
-                )
+                await self._core.commit(state, prepare, exclusive=False, size=len(body))
             finally:
                 state.submitting.discard(command_id)
                 self._core.submitted(state)
@@ -133,9 +138,24 @@ class SqliteStore(Reads):
 
     async def append(self, append: Append) -> None:
         """See clauses A and S4."""
-        async with self._core.use(append.user) as state:
-            size = sum(len(entry.json) for entry in append.entries)
+        size = sum([len(entry.json) for entry in append.entries])
+        state = self._core.at_hand(append.user)
+        if state is not None:  # the hot path: an engine's user is in memory
             await self._core.commit(state, lambda: check_append(state, append), size=size)
+            return
+        async with self._core.use(append.user) as loaded:
+            await self._core.commit(loaded, lambda: check_append(loaded, append), size=size)
+
+    async def read(
+        self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20
+    ) -> Batch:
+        """See clauses R."""
+        state = self._core.at_hand(user)
+        if state is not None:  # the hot path: a reader near the head
+            batch = log.read_memory(state, position, limit, max_bytes)
+            if batch is not None:
+                return batch
+        return await super().read(user, position, limit, max_bytes)
 
     def watch(self, user: UserId) -> Watch:
         """See clause R6."""
@@ -172,13 +192,16 @@ class SqliteStore(Reads):
 
     async def renew(self, host: HostId) -> None:
         """A host of this process lives as long as the process."""
+        self._core.check_open()
 
     async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
         """See clauses D."""
+        self._core.check_open()
         return self._core.demand.users(now_ms, limit)
 
     async def next_due(self) -> int | None:
         """See `Store.next_due`."""
+        self._core.check_open()
         return self._core.demand.next_due()
 
     # Receipts of delivery
@@ -195,6 +218,13 @@ class SqliteStore(Reads):
                 return Acknowledged(user, name, position.cursor)
 
             await self._core.commit(state, prepare, exclusive=False)
+
+    async def fetched(self, user: UserId, run_ids: Sequence[RunId]) -> None:
+        """See clause K3."""
+        async with self._core.use(user) as state:
+            ended = await rows.undelivered_among(state, self._readers, run_ids)
+            if ended:
+                await self._core.commit(state, lambda: Fetched(user, ended), exclusive=False)
 
     # Erasing and keeping
 

@@ -126,11 +126,13 @@ def truncate_wal(connection: apsw.Connection) -> bool:
     return not sql.one(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def release_space(connection: apsw.Connection) -> None:
-    """Give the pages that hold nothing back to the file system."""
-    sql.run(connection, "PRAGMA incremental_vacuum")
+def release_space(connection: apsw.Connection) -> bool:
+    """Give some of the pages that hold nothing back to the file system. False if none is left."""
+    sql.run(connection, f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+    return bool(sql.one(connection, "PRAGMA freelist_count"))
 
 
+_PAGES_AT_ONCE = 256
 _BARE_JOBS: tuple[Job, ...] = (truncate_wal, release_space)
 """Jobs that cannot run in a transaction."""
 

@@ -1,0 +1,73 @@
+"""A process that is killed: everything that it acknowledged is there, and nothing twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldenpath.model.ids import CommandId, Seq, UserId
+from goldenpath.store.sqlite import open_store
+from tests.store.sqlite.logs import question
+
+pytestmark = pytest.mark.anyio
+
+CHILD = """
+import asyncio, sys
+from tests.store.sqlite.logs import Log, piece, question
+from goldenpath.store.sqlite import open_store, settler
+
+settler.TAIL_ENTRIES = 60  # settles all the time
+
+async def user(store, name):
+    log = await Log.begin(store, name, sys.argv[2] + name)
+    number = 0
+    while True:
+        number += 1
+        await store.submit(log.user, f"{log.mark}-{number}", question(str(number)), 0)
+        await log.append([piece(f"{name} {log.head + k}") for k in range(3)], "r1")
+        print(name, log.head, f"{log.mark}-{number}", flush=True)
+
+async def main():
+    store = await open_store(sys.argv[1], durability="process")
+    await asyncio.gather(*(user(store, f"user{n}") for n in range(5)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    heads: dict[str, int] = {}
+    commands: dict[str, list[str]] = {}
+    for round_ in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path), f"round{round_}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            assert child.stdout is not None
+            for number, line in enumerate(child.stdout):
+                name, head, command = line.split()
+                heads[name] = int(head)
+                commands.setdefault(name, []).append(command)
+                if number == 100 + 37 * round_:
+                    child.send_signal(signal.SIGKILL)
+        store = await open_store(path)
+        for name, head in heads.items():
+            user = UserId(name)
+            found = await store.head(user)
+            assert found.cursor >= head
+            _, entries = await store.entries(user, Seq(0), 100_000)
+            assert [entry.seq for entry in entries] == list(range(1, found.cursor + 1))
+            texts = [f"{name} {seq - 1 - (seq - 1) % 3 + (seq - 1) % 3}" for seq in range(1, 4)]
+            assert all(text.encode() in entries[k].json for k, text in enumerate(texts))
+            pending = [command.command_id for command in await store.pending(user)]
+            assert [one for one in pending if one in set(commands[name])] == commands[name]
+            assert len(pending) - len(commands[name]) <= round_ + 1
+            again = await store.submit(user, CommandId(commands[name][0]), question("1"), 0)
+            assert again.state == "waiting"
+        await store.close()
