@@ -6,7 +6,6 @@ import errno
 import os
 import pty
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -99,11 +98,10 @@ class Reader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.ports = {"8700": str(free_port()), "8701": str(free_port())}
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOLDENPATH_", "PYTEST_"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOLDENPATH_", "PYTEST_", "XDG_"))}
         self.environment = {
             **kept,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "XDG_STATE_HOME": str(directory / "state"),
             "HOME": str(directory),
             "GOLDENPATH_URL": f"http://127.0.0.1:{self.ports['8700']}",
             "GOLDENPATH_PORT": self.ports["8700"],
@@ -118,7 +116,6 @@ class Reader:
     def _here(self, text: str) -> str:
         """With this reader's ports; `make demo` is what the Makefile's target does."""
         text = re.sub(r"^make demo$", "goldenpath demo --port 8700", text)
-        text = text.replace("~/.local/state/", f"{shlex.quote(str(self.directory / 'state'))}/")
         for port, mine in self.ports.items():
             text = text.replace(port, mine)
         return text

@@ -27,7 +27,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 def in_mid_answer(reader: Reader) -> None:
     """Wait until the chat's run has written some of its answer, and not all."""
-    store = f"sqlite:///{reader.directory / 'state' / 'goldenpath' / 'demo.db'}"
+    store = f"sqlite:///{reader.directory / '.local' / 'state' / 'goldenpath' / 'demo.db'}"
     deadline = time.monotonic() + BOUND
     while time.monotonic() < deadline:
         shown = subprocess.run(

@@ -95,7 +95,9 @@ async def killed(message: str, until: str):  # noqa: ANN201
 async def test_a_killed_run_goes_on_from_its_journal(message: str) -> None:
     """Finished tools are not called again, an ambiguous one is called only if it may be."""
     entered.clear()
-    disk, run_id = await killed(message, "tool_completed" if message == "plain" else "tool_executing")
+    disk, run_id = await killed(
+        message, "tool_completed" if message == "plain" else "tool_executing"
+    )
     async with bench([make()], disk) as b:
         end = await b.until("agent_completed", run_id)
         types = b.types(run_id)

@@ -1,10 +1,13 @@
 """Case 18: what is not valid is refused by its name, and the connection lives."""
 
+import contextlib
 import json
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from tests.mission_critical.kit import JSON, Device, Server, new_id, token
 
@@ -90,7 +93,8 @@ async def test_strange_text_is_text(server: Server) -> None:
 
 async def test_ten_megabytes_close_with_their_own_code(server: Server) -> None:
     async with Device(server, "cyd") as tab:
-        await tab.write(json.dumps({**SEND, "text": "x" * 10_000_000}))
+        with contextlib.suppress(ConnectionClosed):  # it may close before all is written
+            await tab.write(json.dumps({**SEND, "text": "x" * 10_000_000}))
         assert await tab.until_closed() == 1009
     async with Device(server, "cyd") as tab:
         await tab.ask("again", agent="plain")
@@ -98,8 +102,6 @@ async def test_ten_megabytes_close_with_their_own_code(server: Server) -> None:
 
 async def test_what_is_not_utf8_closes_with_its_own_code(server: Server) -> None:
     async with Device(server, "dee") as tab:
-        from websockets.frames import Frame, Opcode
-
         data = Frame(Opcode.TEXT, b'{"type": "ping", "id": "\xff\xfe"}').serialize(mask=True)
         tab.socket.transport.write(data)
         assert await tab.until_closed() == 1007
@@ -134,9 +136,9 @@ async def test_http_refuses_by_name_too(server: Server) -> None:
         assert made.status_code == 201
         path = f"/v1/threads/{made.json()['thread_id']}/messages"
         cases: list[tuple[dict[str, Any], int, str]] = [
-            ({"content": b"{nope"}, 422, "invalid_json"),
-            ({"content": b"\xff\xfe"}, 422, "invalid_json"),
-            ({"content": b"[" * 100_000}, 422, "invalid_json"),
+            ({"content": b"{nope"}, 400, "invalid_json"),
+            ({"content": b"\xff\xfe"}, 400, "invalid_json"),
+            ({"content": b"[" * 100_000}, 400, "invalid_json"),
             ({"json": {}}, 422, "invalid_field"),
             ({"json": {"text": 7}}, 422, "invalid_field"),
             ({"json": {"text": "t", "user_id": "m"}}, 422, "invalid_field"),

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.mission_critical.kit import (
+    JSON,
     Device,
     Log,
     Server,
@@ -61,14 +62,23 @@ def judge(server: Server, tab: Device, run_id: str, stage: str, how: str) -> Non
     assert len(server.effects("repeatable", label="second")) == 1
 
 
+def deadly(text: str, agent: str) -> JSON:
+    """A question whose answer may not come, since it ends the process."""
+    return {"type": "send", "id": new_id(), "thread_id": None, "text": text, "agent": agent}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 async def test_the_process_dies_right_there(mortal: Server, stage: str) -> None:
     tab = Device(mortal, "ada")
     await tab.connect()
-    sent = await tab.send(f"die {stage}", agent="staged")
+    frame = deadly(f"die {stage}", "staged")
+    await tab.write(frame)
     await mortal.died()
     mortal.start()
+    # Whether the answer came before the death or not: the same id is the same run.
     await tab.connect()
+    sent = await tab.command(frame)
+    assert sent["duplicate"]
     await tab.end(sent["run_id"])
     judge(mortal, tab, sent["run_id"], stage, "die")
     await view_equals_log(mortal, tab)
@@ -200,12 +210,14 @@ async def test_a_poison_run_ends_crashed_and_a_hundred_innocent_ones_succeed(
     ]
     evil = Device(mortal, "evil")
     await evil.connect()
-    poison = await evil.send("drink", agent="poison")
+    drink = deadly("drink", "poison")
+    await evil.write(drink)
     for _ in range(3):
         await mortal.died()
         mortal.start()
     mortal.open_gate("fatal")
     await evil.connect()
+    poison = await evil.command(drink)
     end = await evil.end(poison["run_id"])
     assert (end["status"], end["error"]["code"]) == ("failed", "crashed")
     check_run(evil.log.of(poison["run_id"]))

@@ -58,7 +58,7 @@ async def test_a_deleted_thread_leaves_nothing(mortal: Server) -> None:
                 assert secret not in str(log.events) and log.cursor == tab.log.cursor
                 assert log.hidden > 0 and log.resets == 0
         assert (await mortal.history("ada", stays))["items"]
-        _, end = await tab.ask("goes on", thread_id=stays)
+        _, end = await tab.ask("goes on", thread_id=stays, agent="confidential")
         assert kept in end["output"] and end["status"] == "succeeded"
     mortal.stop()
     done = mortal.command("log", "ada", "--internal", "--reveal", "--store", mortal.store_url)

@@ -13,7 +13,7 @@ from typing import Any
 
 from goldenpath.engine import execution, host, journal, outbox, toolcall, user_engine
 from goldenpath.errors import StoreRefusedError, StoreUnavailableError
-from goldenpath.model.ids import AppendId, Seq
+from goldenpath.model.ids import AppendId
 from goldenpath.store.interface import Batch
 from goldenpath.testing import memory_store
 

@@ -24,7 +24,9 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.parametrize("first", range(FIXED.start, FIXED.stop, 50))
 def test_fixed_seeds_hold_every_invariant(first: int) -> None:
-    failed = {seed: r.problems for seed in range(first, first + 50) if (r := run_seed(seed)).problems}
+    failed = {
+        seed: r.problems for seed in range(first, first + 50) if (r := run_seed(seed)).problems
+    }
     assert not failed
 
 

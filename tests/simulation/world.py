@@ -314,7 +314,10 @@ class World:
         )
         for result in results:
             if isinstance(result, RefusedError):
-                if result.code not in ("unavailable", "busy", "queue_full", "rate_limited") or result.code == "busy":
+                if (
+                    result.code not in ("unavailable", "busy", "queue_full", "rate_limited")
+                    or result.code == "busy"
+                ):
                     self._answered(client, command_id, {"error": result.code})
             elif isinstance(result, BaseException):
                 raise result

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from goldenpath.cli import (
     backup,
+    bench,
     chat,
     check,
     demo,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "restore": restore,
     "forget": forget,
     "schema": schema,
+    "bench": bench,
 }
 """Every command, in the order of the help."""
 

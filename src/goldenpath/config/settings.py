@@ -166,7 +166,7 @@ class Setting(msgspec.Struct, frozen=True):
             shown = "(hidden)" if self.secret else repr(text)
             raise ConfigError(f"{source}: {shown} cannot be used; {error}") from None
 
-    def _parse(self, text: str) -> Any:  # noqa: PLR0911 - one line for each kind
+    def _parse(self, text: str) -> Any:
         match self.kind:
             case "text":
                 if not text:

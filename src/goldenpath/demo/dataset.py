@@ -329,7 +329,7 @@ def _table_name(text: str) -> str:
     return text.strip() or "data"
 
 
-def _cell(value: Any) -> Cell:  # noqa: PLR0911 one per type
+def _cell(value: Any) -> Cell:
     """A value as the journal and JSON hold it exactly."""
     if value is None or isinstance(value, bool):
         return value

@@ -150,7 +150,7 @@ class _Reader:
             line.take(index, ahead)
             index = after
 
-    def _read_group(self, index: int) -> int | None:  # noqa: PLR0911 one per kind
+    def _read_group(self, index: int) -> int | None:
         """Read what can follow `by`; gives the next index."""
         line = self._line
         item = line.at(index)

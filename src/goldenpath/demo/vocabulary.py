@@ -179,7 +179,7 @@ def _key(part: list[Token], text: str) -> Item | None:
     return None if key is None else Item("key", text, key=key)
 
 
-def _single(token: Token, lexicon: _Lexicon) -> Item | None:  # noqa: PLR0911 one per kind
+def _single(token: Token, lexicon: _Lexicon) -> Item | None:
     if token.kind == "number":
         return Item("number", token.text, key=token.key)
     if token.kind == "quoted":
@@ -236,7 +236,7 @@ class _Lexicon:
                 if key:
                     self._values.setdefault(key, []).append((column, value))
 
-    def column(self, part: list[Token], text: str, before: list[Item]) -> Item | None:  # noqa: PLR0911 one per rule
+    def column(self, part: list[Token], text: str, before: list[Item]) -> Item | None:
         """A column by its whole name, or by a part of it that no other word means."""
         if any(token.kind not in ("word", "number") for token in part):
             return None
@@ -322,7 +322,7 @@ def _column_before(before: list[Item]) -> Column | None:
     return None
 
 
-def _period(  # noqa: PLR0911 one per kind
+def _period(
     part: list[Token], text: str, before: list[Item], first: date, last: date
 ) -> Period | None:
     head = part[0]

@@ -1,4 +1,4 @@
-"""Calling user code that may hang: with an end, in the loop or in a thread, abandoned if need be."""
+"""Calling user code that may hang: in the loop or in a thread, abandoned if it will not end."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class ToolContext:
         self._progress = progress
 
     def progress(self, text: str, fraction: float | None = None) -> None:
-        """Tell the user how far the tool is (`fraction` 0 to 1). Raises `RunEnded` after the end."""
+        """Tell the user how far it is (`fraction` 0 to 1). Raises `RunEnded` after the end."""
         self._progress(text, fraction)
 
 
@@ -197,7 +197,8 @@ class _ToolDecorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Tool[P, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any:
-        return Tool(function, **self._options)
+        made: Tool[..., Any] = Tool(function, **self._options)
+        return made
 
 
 AgentFunction = Callable[["RunContext", str], Awaitable[str | None]]

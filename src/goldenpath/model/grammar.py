@@ -144,7 +144,7 @@ class UserState:
         return state
 
 
-def decide(state: UserState, entry: Entry) -> str | None:  # noqa: PLR0911
+def decide(state: UserState, entry: Entry) -> str | None:
     """Why this entry may not come next; None if it may. Changes nothing."""
     if entry.seq != state.head + 1:
         return f"seq {entry.seq} does not follow {state.head}"
@@ -318,7 +318,7 @@ def _approval_resolved(
     return None
 
 
-def _step_started(state: UserState, run: RunState, body: journal.StepStarted) -> str | None:  # noqa: PLR0911
+def _step_started(state: UserState, run: RunState, body: journal.StepStarted) -> str | None:
     step = run.steps.get(body.key)
     if step is not None:
         if step.outcome is not None:
@@ -358,7 +358,7 @@ def _step_completed(state: UserState, run: RunState, body: journal.StepCompleted
     return None
 
 
-def _agent_completed(state: UserState, run: RunState, body: events.AgentCompleted) -> str | None:  # noqa: PLR0911
+def _agent_completed(state: UserState, run: RunState, body: events.AgentCompleted) -> str | None:
     if run.open_calls:
         return f"calls are open: {sorted(run.open_calls)}"
     if run.open_approvals:

@@ -199,7 +199,7 @@ def _deleted(rows: Rows, thread_id: ThreadId | None) -> None:
             rows.receipts[command_id] = replace(receipt, body_hash=None)
 
 
-def _run(row: RunRow, entry: Entry) -> RunRow:  # noqa: PLR0911
+def _run(row: RunRow, entry: Entry) -> RunRow:
     body = entry.body
     match body:
         case events.AgentStarted():

@@ -53,16 +53,17 @@ Receipts of delivery
  K2  An answer is undelivered while no device acked and no reader fetched its terminal.
  K3  `fetched` is a receipt for the answers of the named runs and for no other.
 Erasing
- E1  `erase_threads` of an append and `erase_user` remove texts, journal values, arguments, results,
-     titles and body hashes: no read, search or file (after `compact`) shows them; seqs stay and count as hidden.
+ E1  `erase_threads` of an append and `erase_user` remove texts, journal values, arguments,
+     results, titles and body hashes: no read, search or file (after `compact`) shows them; seqs
+     stay and count as hidden.
  E2  `prune(before)` hides `agent_output`, thinking, progress and journal values of runs that ended
      before, children with their root; open runs, terminals, messages and marks stay.
  E3  Both are safe under readers: no reader sees a gap, a repeat, or half of it.
 Keeping
  B1  `backup` is a consistent copy, made while appends go on; after a restore every activation is
      new and positions past the copy's head are refused (`PositionError`).
- B2  A store that cannot write says so: `StoreUnavailableError`, `status().writable` false; reads go on;
-     when it can write again it does, without a restart, and what was acknowledged is there.
+ B2  A store that cannot write says so: `StoreUnavailableError`, `status().writable` false; reads
+     go on; when it can write again it does, without a restart, and what was acknowledged is there.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _WRITES = frozenset({"submit", "append", "acquire", "release", "acknowledge", "e
 
 
 class FaultyStore:
-    """Wraps a store; faults come from the random source given. Reads are only delayed or refused."""
+    """Wraps a store; faults come from the random source given. Reads are delayed or refused."""
 
     def __init__(
         self,

@@ -83,7 +83,7 @@ class UserRecord:
     rows: Rows = field(default_factory=Rows)
     inbox: dict[CommandId, InboxRow] = field(default_factory=lambda: {})
     acks: dict[DeviceId | None, int] = field(default_factory=lambda: {})
-    fetched: set[RunId] = field(default_factory=lambda: set())
+    fetched: set[RunId] = field(default_factory=set[RunId])
 
     @property
     def head(self) -> int:

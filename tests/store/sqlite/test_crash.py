@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -39,23 +40,29 @@ asyncio.run(main())
 """
 
 
+def run_child(path: Path, name: str, lines: int) -> list[str]:
+    """Let a child append until it has acknowledged so much, kill it, and give what it said."""
+    said: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), name], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            said.append(line)
+            if len(said) == lines:
+                child.send_signal(signal.SIGKILL)
+    return said
+
+
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     heads: dict[str, int] = {}
     commands: dict[str, list[str]] = {}
     for round_ in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path), f"round{round_}"],
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as child:
-            assert child.stdout is not None
-            for number, line in enumerate(child.stdout):
-                name, head, command = line.split()
-                heads[name] = int(head)
-                commands.setdefault(name, []).append(command)
-                if number == 100 + 37 * round_:
-                    child.send_signal(signal.SIGKILL)
+        for line in await asyncio.to_thread(run_child, path, f"round{round_}", 100 + 37 * round_):
+            name, head, command = line.split()
+            heads[name] = int(head)
+            commands.setdefault(name, []).append(command)
         store = await open_store(path)
         for name, head in heads.items():
             user = UserId(name)
@@ -63,10 +70,10 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert found.cursor >= head
             _, entries = await store.entries(user, Seq(0), 100_000)
             assert [entry.seq for entry in entries] == list(range(1, found.cursor + 1))
-            texts = [f"{name} {seq - 1 - (seq - 1) % 3 + (seq - 1) % 3}" for seq in range(1, 4)]
-            assert all(text.encode() in entries[k].json for k, text in enumerate(texts))
+            assert all(f"{name} {k}".encode() in entries[k].json for k in range(3))
             pending = [command.command_id for command in await store.pending(user)]
             assert [one for one in pending if one in set(commands[name])] == commands[name]
+            # What was submitted and not acknowledged any more: at most one in each round.
             assert len(pending) - len(commands[name]) <= round_ + 1
             again = await store.submit(user, CommandId(commands[name][0]), question("1"), 0)
             assert again.state == "waiting"

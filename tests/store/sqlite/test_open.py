@@ -17,6 +17,8 @@ from tests.store.sqlite.logs import Log
 
 pytestmark = pytest.mark.anyio
 
+VERSION = len(migrations())
+
 HOLD = """
 import asyncio, sys
 from goldenpath.store.sqlite import open_store
@@ -109,7 +111,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     await make(path)
     connection = apsw.Connection(str(path))
-    connection.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
     assert "newer version" in await refusal(path)
     with pytest.raises(StoreOpenError, match="newer version"):
@@ -159,7 +161,7 @@ def test_an_old_sqlite_is_refused() -> None:
     check_sqlite("4.0")
 
 
-async def test_the_pragmas_are_in_force(tmp_path: Path) -> None:
+def test_the_pragmas_are_in_force(tmp_path: Path) -> None:
     from goldenpath.store.sqlite.connection import open_database, pragma
 
     for durability, synchronous in (("full", 2), ("process", 1)):

@@ -244,7 +244,7 @@ class Committer:
                 self._probe_s = FIRST_PROBE_S
                 self._count(group)
                 self._complete(group)
-                self._turn()
+                self._schedule()  # after those who were woken, and have more to write
             else:
                 self._begin_recovery(error, group)
 

@@ -35,7 +35,7 @@ async def open_reader(path: Path | str) -> SqliteReader:
     try:
         connection = await loop.run_in_executor(executor, check_reader_file, where)
     except BaseException:
-        executor.shutdown()
+        await asyncio.to_thread(executor.shutdown)
         raise
     return SqliteReader(where, connection, executor)
 
@@ -72,7 +72,7 @@ class SqliteReader(Reads):
     async def close(self) -> None:
         """Close the file."""
         await self._readers.run(lambda connection: connection.close())
-        self._executor.shutdown()
+        await asyncio.to_thread(self._executor.shutdown)
 
     async def backup(self, target: Path) -> None:
         """See `Store.backup`."""

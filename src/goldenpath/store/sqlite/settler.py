@@ -143,7 +143,7 @@ class Settler:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self._loop.run_in_executor(self._checkpointer, self._close_checkpointer)
-        self._checkpointer.shutdown()
+        await asyncio.to_thread(self._checkpointer.shutdown)
 
     # The task
 

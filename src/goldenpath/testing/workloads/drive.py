@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
-import psutil
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, user and system, all its threads (Linux: /proc/PID/stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process (Linux: /proc/PID/statm)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
 def measure(kind: str, workload: str, users: int, runs: int) -> dict[str, Any]:
     """Run one workload against a fresh server of this kind (real, process, raw)."""
-    with tempfile.TemporaryDirectory(dir=".") as directory:
+    with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as directory:
         server = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server", kind, directory],
+            [sys.executable, "-m", "goldenpath.testing.workloads.server", kind, directory],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -30,10 +44,17 @@ def measure(kind: str, workload: str, users: int, runs: int) -> dict[str, Any]:
 
 
 def _measured(pid: int, port: int, workload: str, users: int, runs: int) -> dict[str, Any]:
-    process = psutil.Process(pid)
-    before_connect = process.memory_info().rss
+    before_connect = resident_bytes(pid)
     load = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load", str(port), workload, str(users), str(runs)],
+        [
+            sys.executable,
+            "-m",
+            "goldenpath.testing.workloads.load",
+            str(port),
+            workload,
+            str(users),
+            str(runs),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -41,26 +62,17 @@ def _measured(pid: int, port: int, workload: str, users: int, runs: int) -> dict
     try:
         assert load.stdin is not None and load.stdout is not None
         load.stdout.readline()
-        idle = process.memory_info().rss
-        began = process.cpu_times()
+        idle, began = resident_bytes(pid), cpu_seconds(pid)
         load.stdin.write("\n")
         load.stdin.flush()
-        line = load.stdout.readline()
-        ended = process.cpu_times()
-        result: dict[str, Any] = json.loads(line)
-        cpu = ended.user + ended.system - began.user - began.system
+        result: dict[str, Any] = json.loads(load.stdout.readline())
+        cpu = cpu_seconds(pid) - began
         result["server_cpu_seconds"] = cpu
         result["server_cpu_ms_per_run"] = cpu / result["runs"] * 1000
         result["server_cpu_share"] = cpu / result["seconds"]
         result["connected_user_kib"] = (idle - before_connect) / users / 1024
-        result["server_rss_mib"] = process.memory_info().rss / 2**20
+        result["server_rss_mib"] = resident_bytes(pid) / 2**20
         return result
     finally:
         load.kill()
         load.wait()
-
-
-if __name__ == "__main__":
-    print(
-        json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])), indent=1)
-    )

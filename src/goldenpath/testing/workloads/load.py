@@ -1,13 +1,12 @@
 """Users under load: sockets of a process of its own, and what they measured.
 
-`python -m benchmarks.load PORT W1|W2 USERS RUNS` prints one JSON object.
+`python -m goldenpath.testing.workloads.load PORT W1|W2 USERS RUNS` prints one JSON object.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -16,7 +15,7 @@ import jwt
 import msgspec
 import websockets
 
-from benchmarks.server import PIECES, SECRET
+from goldenpath.testing.workloads.server import PIECES, SECRET, pin
 
 
 class _Event(msgspec.Struct):
@@ -157,5 +156,5 @@ async def main(port: int, workload: str, users: int, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, {1})
+    pin(1)
     asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

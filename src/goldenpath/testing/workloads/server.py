@@ -1,6 +1,7 @@
 """The server under load, in a process of its own: the real one, or the raw baseline.
 
-`python -m benchmarks.server real|raw DIRECTORY` prints its port and serves until its end.
+`python -m goldenpath.testing.workloads.server real|process|raw DIRECTORY` prints its port and
+serves until its end.
 
 The raw baseline has the same server flags, agent coroutine, coalescing and frames to the same
 sockets, without store, engine and journal: what delivery alone costs.
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 import uvicorn
 
+from goldenpath.compose.stores import open_store
 from goldenpath.compose.tuning import tune_garbage_collection
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import Agent, AgentRegistry, agent, tool
@@ -32,7 +34,6 @@ from goldenpath.model.entries import format_time
 from goldenpath.server.app import build_asgi
 from goldenpath.server.auth import SecretTokens
 from goldenpath.server.settings import ServerSettings
-from goldenpath.store.sqlite import open_store
 
 SECRET = "benchmark-secret-of-more-than-32-bytes"
 PIECES = 100
@@ -171,16 +172,39 @@ async def raw_app(scope: Any, receive: Any, send: Any) -> None:
 
     async def run(frame: dict[str, Any]) -> None:
         one = _RawRun(text, ids)
-        await one.event("agent_started", {"agent": "worker", "version": "1", "message_id": None,
-                                          "parent_run_id": None, "deadline_ms": 300000})  # fmt: skip
-        accepted = {"type": "accepted", "id": frame["id"], "thread_id": "t", "message_id": "m",
-                    "run_id": "r", "seq": 1, "duplicate": False}  # fmt: skip
+        await one.event(
+            "agent_started",
+            {
+                "agent": "worker",
+                "version": "1",
+                "message_id": None,
+                "parent_run_id": None,
+                "deadline_ms": 300000,
+            },
+        )
+        accepted = {
+            "type": "accepted",
+            "id": frame["id"],
+            "thread_id": "t",
+            "message_id": "m",
+            "run_id": "r",
+            "seq": 1,
+            "duplicate": False,
+        }
         await text(msgspec.json.encode(accepted), 0)
         await _work(one, frame["text"])
         await one.flush()
-        await one.event("agent_completed", {"status": "succeeded", "output": "".join(one.pieces),
-                                            "partial": False, "error": None, "usage": {},
-                                            "duration_ms": 0})  # fmt: skip
+        await one.event(
+            "agent_completed",
+            {
+                "status": "succeeded",
+                "output": "".join(one.pieces),
+                "partial": False,
+                "error": None,
+                "usage": {},
+                "duration_ms": 0,
+            },
+        )
 
     while True:
         message = await receive()
@@ -190,8 +214,17 @@ async def raw_app(scope: Any, receive: Any, send: Any) -> None:
             return
         frame = msgspec.json.decode(message["text"])
         if frame["type"] == "hello":
-            welcome = {"type": "welcome", "user_id": "u", "mark": "0", "head": 0, "cursor": 0,
-                       "reset": False, "limits": {}, "agents": [], "version": "raw"}  # fmt: skip
+            welcome: dict[str, Any] = {
+                "type": "welcome",
+                "user_id": "u",
+                "mark": "0",
+                "head": 0,
+                "cursor": 0,
+                "reset": False,
+                "limits": {},
+                "agents": [],
+                "version": "raw",
+            }
             await text(msgspec.json.encode(welcome), 0)
         elif frame["type"] == "send":
             task = asyncio.create_task(run(frame))
@@ -208,9 +241,16 @@ async def main(kind: str, directory: Path) -> None:
 
     async def serve(app: Any) -> None:
         config = uvicorn.Config(
-            app, loop="asyncio", http="httptools", ws="websockets-sansio", lifespan="off",
-            log_level="warning", access_log=False, ws_per_message_deflate=False, ws_ping_interval=60,
-        )  # fmt: skip
+            app,
+            loop="asyncio",
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            ws_per_message_deflate=False,
+            ws_ping_interval=60,
+        )
         print(json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()}), flush=True)
         await uvicorn.Server(config).serve(sockets=[listener])
 
@@ -218,13 +258,20 @@ async def main(kind: str, directory: Path) -> None:
         await serve(raw_app)
         return
     durability = "process" if kind == "process" else "full"
-    store = await open_store(directory / "bench.db", durability=durability)
+    store = await open_store(f"sqlite:///{(directory / 'bench.db').resolve()}", durability)
     host = EngineHost(store, AgentRegistry(agents()), limits=Limits(commands_per_minute=1_000_000))
     async with host.running():
         await serve(build_asgi(host, SecretTokens(SECRET), ServerSettings()))
     await store.close()
 
 
+def pin(core: int) -> None:
+    """Stay on one core, where the system lets us choose and has as many."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
 if __name__ == "__main__":
-    os.sched_setaffinity(0, {0})
+    pin(0)
     asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,122 @@
+"""`make bench`: every figure that README and docs speak of; writes RESULTS.md and results.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.growth import measure_growth
+from goldenpath.testing.workloads.report import run_workloads, table
+
+HERE = Path(__file__).parent
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def simulator() -> dict[str, Any]:
+    """Seeds per second, and seeds until each planted bug is found."""
+    clean = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seeds", "300"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    planted = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--planted", "--seeds", "300"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return {
+        "seeds": clean.stdout.strip().splitlines()[-1],
+        "planted": planted.stdout.strip().splitlines(),
+    }
+
+
+def main() -> int:
+    began = time.monotonic()
+    figures = run_workloads(tell)
+    growth = asyncio.run(measure_growth(tell))
+    tell("simulating ...")
+    simulated = simulator()
+    machine = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "cores": os.cpu_count(),
+        "command": "make bench",
+        "minutes": (time.monotonic() - began) / 60,
+    }
+    everything = {
+        "machine": machine, "workloads": figures, "growth": growth, "simulator": simulated
+    }  # fmt: skip
+    (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
+    text = report(machine, figures, growth, simulated)
+    (HERE / "RESULTS.md").write_text(text)
+    print(text)
+    return 0
+
+
+def report(
+    machine: dict[str, Any], figures: Any, growth: dict[str, Any], simulated: dict[str, Any]
+) -> str:
+    """The figures as a page."""
+    rows = [
+        f"| {what} | {by['empty']:.2f} | {by['many']:.2f} | {by['one']:.2f} | "
+        f"{growth['ratio_to_empty'][what]['many']:.2f} | "
+        f"{growth['ratio_to_empty'][what]['one']:.2f} |"
+        for what, by in growth["medians_ms"].items()
+    ]
+    connected = figures["W2 U=500"]["connected_user_kib"] if "W2 U=500" in figures else None
+    return "\n".join(
+        [
+            "# Results",
+            "",
+            f"Measured on {machine['date']} by `{machine['command']}` in {machine['minutes']:.0f} "
+            f"minutes: {machine['system']}, {machine['cores']} cores, Python {machine['python']}. "
+            "The machine is shared and noisy: believe ratios within one run, not single numbers. "
+            "The server runs on one core, the load on the other; durability is `full` unless a "
+            "row says otherwise. The workloads are defined in docs/protocol.md; results.json "
+            "beside this page has every number.",
+            "",
+            "## Workloads",
+            "",
+            table(figures),
+            "",
+            "" if connected is None else f"An idle connected user: {connected:.1f} KiB.",
+            "",
+            "## Growth",
+            "",
+            "Milliseconds, medians of five alternating repeats: 500 appends of whole runs by 50 "
+            "users, resuming 101 entries, listing threads; on an empty store, one with 1,000,000 "
+            "entries of 10,000 users, one with 1,000,000 entries of one user.",
+            "",
+            "| operation | empty | many users | one user | many / empty | one / empty |",
+            "| --- | ---: | ---: | ---: | ---: | ---: |",
+            *rows,
+            "",
+            f"Resuming 10,000 entries behind: {growth['resume_10000_behind_ms']:.1f} ms. "
+            f"Activating the user with 1,000,000 entries: "
+            f"{growth['activate_one_user_of_1e6_ms']:.1f} ms.",
+            "",
+            "## Simulator",
+            "",
+            simulated["seeds"],
+            "",
+            "Seeds until each planted bug is found:",
+            "",
+            "```",
+            *simulated["planted"],
+            "```",
+            "",
+        ]
+    )
+
+
+raise SystemExit(main())
