@@ -24,7 +24,7 @@ from websockets.frames import Frame, Opcode
 
 ROOT = Path(__file__).parents[2]
 SECRET = "mission-critical-secret-of-enough-bytes"
-BOUND = 30.0
+BOUND = float(os.environ.get("MISSION_BOUND", "30"))
 """Seconds after which a wait has failed."""
 TERMINAL = "agent_completed"
 JSON = dict[str, Any]

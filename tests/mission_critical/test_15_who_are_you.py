@@ -103,6 +103,10 @@ async def test_bad_tokens_are_refused_everywhere_before_any_state_exists(server:
     assert done.stdout == "" and not server.effects()
 
 
+async def test_a_handshake_with_endless_headers_is_answered(server: Server) -> None:
+    assert await upgrade_status(server, "x" * 60_000) == 431
+
+
 async def test_a_burst_of_bad_tokens_hurts_no_one_else(server: Server) -> None:
     bad = list(bad_tokens("eve").values())
 

@@ -23,8 +23,8 @@ FRAMES: dict[str, tuple[Any, str]] = {
     "a number": ("7", "invalid_field"),
     "deep nesting": ("[" * 100_000, "invalid_json"),
     "deep nesting in a field": ('{"type":"ping","id":' + '{"a":' * 50_000, "invalid_json"),
-    "no type": ({"id": "x"}, "unknown_type"),
-    "a type of a number": ({"type": 7}, "unknown_type"),
+    "no type": ({"id": "x"}, "invalid_field"),
+    "a type of a number": ({"type": 7}, "invalid_field"),
     "unknown type": ({"type": "shout", "id": "x"}, "unknown_type"),
     "the server's welcome": ({"type": "welcome", "id": "x"}, "unknown_type"),
     "the server's events": (

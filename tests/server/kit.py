@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -59,6 +60,7 @@ class SwitchedStore:
         self.inner = store
         self.away: set[str] = set()
         self.replaced = False
+        self.calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
@@ -66,6 +68,7 @@ class SwitchedStore:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
             if name in self.away:
                 raise StoreUnavailableError("the store was switched off")
             if name == "read" and self.replaced:
@@ -148,7 +151,9 @@ async def site(
         observer=Counting(),
     )
     server = build_asgi(
-        host, auth or SecretTokens(SECRET), ServerSettings(**{"unavailable_seconds": 0.05, **settings})
+        host,
+        auth or SecretTokens(SECRET),
+        ServerSettings(**{"unavailable_seconds": 0.05, **settings}),
     )
     opened = Site(host, server, store)
     async with host.running():
@@ -174,7 +179,7 @@ def _agents(opened: Callable[[], Site]) -> list[Any]:
     @agent("asks")
     async def asks(run: RunContext, message: str) -> str | None:
         approval = await run.approve("May I?", arguments={"what": message})
-        return f"approved: {approval.approved}"
+        return f"approved: {bool(approval)}"
 
     return [echo, gated, asks]
 
@@ -228,7 +233,10 @@ class Peer:
         if first["type"] == "websocket.http.response.start":
             headers = {k.decode(): v.decode() for k, v in first["headers"]}
             body = await self._next()
-            self.refusal, self.refusal_headers = (first["status"], json.loads(body["body"])), headers
+            self.refusal, self.refusal_headers = (
+                (first["status"], json.loads(body["body"])),
+                headers,
+            )
         elif first["type"] == "websocket.accept":
             self.subprotocol = first["subprotocol"]
         return self

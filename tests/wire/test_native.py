@@ -109,9 +109,7 @@ def test_commands_are_submitted_under_their_ids(session: NativeSession) -> None:
     )
     assert receive(
         session, type="decide", id="c4", approval_id="a", decision="deny", reason="no"
-    ) == Submit(
-        CommandId("c4"), Decide(approval_id=ApprovalId("a"), decision="deny", reason="no")
-    )
+    ) == Submit(CommandId("c4"), Decide(approval_id=ApprovalId("a"), decision="deny", reason="no"))
 
 
 def test_what_is_not_valid_is_refused_and_the_session_goes_on(session: NativeSession) -> None:

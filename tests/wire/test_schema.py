@@ -16,7 +16,9 @@ SCHEMA = json_schema()
 
 
 def valid(frame: Any) -> bool:
-    return Draft202012Validator({**SCHEMA, "anyOf": [{"$ref": "#/$defs/ClientFrame"}]}).is_valid(frame)
+    return Draft202012Validator({**SCHEMA, "anyOf": [{"$ref": "#/$defs/ClientFrame"}]}).is_valid(
+        frame
+    )
 
 
 def decoded(frame: Any) -> bool:
@@ -36,7 +38,9 @@ def test_schema_and_decoder_agree(kind: str) -> None:
     frame = VALID[kind]
     changed: list[Any] = [frame, {**frame, "extra": 1}, {**frame, "type": "events"}]
     changed += [{k: v for k, v in frame.items() if k != name} for name in frame]
-    changed += [{**frame, name: value} for name in frame for value in (5, -1, None, "", "é", [], {})]
+    changed += [
+        {**frame, name: value} for name in frame for value in (5, -1, None, "", "é", [], {})
+    ]
     for one in changed:
         assert valid(one) == decoded(one), one
     assert all(not valid({k: v for k, v in frame.items() if k != name}) for name in REQUIRED[kind])

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from goldenpath.compose.app import App
+from goldenpath.compose.handshake import WebSocketProtocol, allow_long_tokens
 from goldenpath.compose.ops import ops_app
 from goldenpath.compose.tuning import tuned_garbage_collection
 from goldenpath.config import Settings
@@ -133,12 +134,13 @@ async def _until(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> No
 
 
 def _server(asgi: ASGIApp, settings: Settings) -> _Server:
+    allow_long_tokens()
     return _Server(
         uvicorn.Config(
             asgi,
             loop="asyncio",
             http="httptools",
-            ws="websockets-sansio",
+            ws=WebSocketProtocol,
             ws_max_size=settings.limits.frame_bytes,
             ws_per_message_deflate=False,
             lifespan="off",

@@ -36,10 +36,9 @@ async def upkeep(store: Store, settings: Settings, now_ms: int) -> int:
     """Do one round: pieces past `keep_pieces`, whole runs past `retention`. Gives runs done."""
     done = await _prune(store, now_ms - round(settings.keep_pieces * 1000), everything=False)
     if settings.retention is not None:
-        erased = await _prune(store, now_ms - round(settings.retention * 1000), everything=True)
-        if erased:
-            await store.compact()
-        done += erased
+        done += await _prune(store, now_ms - round(settings.retention * 1000), everything=True)
+    # Also what users erased themselves leaves the files in the round after.
+    await store.compact()
     return done
 
 

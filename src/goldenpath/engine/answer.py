@@ -38,7 +38,8 @@ class AnswerWriter:
         """Take a piece; it is in the log within the coalescing interval."""
         if not text:
             return
-        self._bytes += len(text.encode())  # refuses lone surrogates: they have no UTF-8
+        # Encoding refuses lone surrogates, which have no UTF-8; ASCII cannot hold them.
+        self._bytes += len(text) if text.isascii() else len(text.encode())
         if self._bytes > self._limit:
             self._execution.fail(f"the answer has more than {self._limit} bytes")
             raise asyncio.CancelledError

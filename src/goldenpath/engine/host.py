@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _SCAN_SECONDS = 1.0
 _RENEW_SECONDS = 1.0
 _POLL_SECONDS = 1.0
+_MOST_USERS = 100_000
+"""More than can be active at once: those that are would otherwise hide those that wait."""
 _UNAVAILABLE_SECONDS = 10.0
 
 
@@ -140,7 +142,7 @@ class EngineHost:
         """Demand is durable: look for users who wait, though nobody asks."""
         while True:
             try:
-                for user in await self.store.demand(self.clock.now_ms()):
+                for user in await self.store.demand(self.clock.now_ms(), _MOST_USERS):
                     engine = self._engines.get(user)
                     if engine is None:
                         self.wake(user)

@@ -54,7 +54,8 @@ async def _ack(call: Call) -> Response:
         raise InvalidError("device: must be 1 to 64 of A-Z a-z 0-9 _ -")
     position = Position(Mark(body.mark), Seq(body.cursor))
     try:
-        await call.service.store.acknowledge(call.user, DeviceId(body.device), position)
+        most = call.service.host.limits.devices_per_user
+        await call.service.store.acknowledge(call.user, DeviceId(body.device), position, most)
     except PositionError:
         raise InvalidError("cursor: is not a position of this log") from None
     return Response(status_code=204)

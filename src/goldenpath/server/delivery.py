@@ -20,6 +20,9 @@ from goldenpath.store.interface import Batch, Position, Store, Watch
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.2
+_FRAME_BYTES = 256 * 1024
+"""About the most of one frame: many stock clients refuse more than 1 MiB, and a reader far behind
+on a bad line gets on step by step. Only a single larger event makes a larger frame."""
 _SAMPLE = 8
 """Of this many batches the delay of one is observed: it costs as much as the delivery itself."""
 _TIME = b'"time":"'
@@ -114,14 +117,15 @@ class Pump:
         finally:
             watch.close()
 
+    def _read(self) -> Awaitable[Batch]:
+        return self._store.read(self._user, self.position, max_bytes=_FRAME_BYTES)
+
     async def _next(self, watch: Watch) -> Batch:
         while True:
             try:
-                batch = await self._store.read(self._user, self.position)
+                batch = await self._read()
             except StoreUnavailableError:
-                batch = await patiently(
-                    lambda: self._store.read(self._user, self.position), self._patience
-                )
+                batch = await patiently(self._read, self._patience)
             if batch.to != batch.from_:
                 return batch
             await watch.wait()

@@ -54,7 +54,8 @@ class Receipts:
         while self._waiting is not None:
             position, self._waiting = self._waiting, None
             try:
-                await self._service.store.acknowledge(self._user, self._device, position)
+                most = self._service.host.limits.devices_per_user
+                await self._service.store.acknowledge(self._user, self._device, position, most)
             except (StoreUnavailableError, PositionError):
                 return  # a receipt is not worth a socket; the next one says it too
             while self._terminals and self._terminals[0] <= position.cursor:

@@ -49,7 +49,8 @@ Projections
  P2  Every read names its owner; a foreign id is answered as one that does not exist (None).
  P3  Pages: newest first, `before` exclusive, no item twice or missed while new ones arrive.
 Receipts of delivery
- K1  `acknowledge` is monotonic for each device, never past the head, and durable.
+ K1  `acknowledge` is monotonic for each device, never past the head, and durable. A device beyond
+     the first `devices` counts as a reader without a name.
  K2  An answer is undelivered while no device acked and no reader fetched its terminal.
  K3  `fetched` is a receipt for the answers of the named runs and for no other.
 Erasing
@@ -295,7 +296,9 @@ class Store(Protocol):
         ...
 
     # receipts of delivery
-    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
+    async def acknowledge(
+        self, user: UserId, device: DeviceId | None, position: Position, devices: int = 50
+    ) -> None:
         """`device` None: fetched by a reader that cannot acknowledge. Raises `PositionError`."""
         ...
 

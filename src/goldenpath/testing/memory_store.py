@@ -434,9 +434,13 @@ class MemoryStore:
 
     # -- receipts of delivery ----------------------------------------------------------------
 
-    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
+    async def acknowledge(
+        self, user: UserId, device: DeviceId | None, position: Position, devices: int = 50
+    ) -> None:
         self._read(user).check(position)
         record = self._write(user)
+        if device not in record.acks and sum(d is not None for d in record.acks) >= devices:
+            device = None
         record.acks[device] = max(record.acks.get(device, 0), position.cursor)
 
     async def fetched(self, user: UserId, run_ids: Sequence[RunId]) -> None:

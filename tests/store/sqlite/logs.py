@@ -154,3 +154,13 @@ def completed(text: str) -> events.AgentCompleted:
     return events.AgentCompleted(
         status="succeeded", output=text, partial=False, error=None, usage={}, duration_ms=1
     )
+
+
+async def all_entries(store: Store, user: UserId) -> list[EncodedEntry]:
+    """A whole log; one call gives a bounded part of it."""
+    found: list[EncodedEntry] = []
+    while True:
+        _, more = await store.entries(user, Seq(len(found)))
+        if not more:
+            return found
+        found += more

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from goldenpath.model.ids import CommandId, Seq, UserId
+from goldenpath.model.ids import CommandId, UserId
 from goldenpath.store.sqlite import open_store
-from tests.store.sqlite.logs import question
+from tests.store.sqlite.logs import all_entries, question
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             user = UserId(name)
             found = await store.head(user)
             assert found.cursor >= head
-            _, entries = await store.entries(user, Seq(0), 100_000)
+            entries = await all_entries(store, user)
             assert [entry.seq for entry in entries] == list(range(1, found.cursor + 1))
             assert all(f"{name} {k}".encode() in entries[k].json for k in range(3))
             pending = [command.command_id for command in await store.pending(user)]

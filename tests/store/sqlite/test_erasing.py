@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 
 from goldenpath.model.commands import body_hash
@@ -122,4 +124,40 @@ async def test_a_user_is_erased_with_what_waits(tmp_path: Path) -> None:
     assert (await store.head(log.user)) == Position(log.mark, Seq(log.head))
     await log.new_thread("t9", "again")
     assert len(await store.threads(log.user, 10, None)) == 1
+    await store.close()
+
+
+async def test_an_erasure_that_a_crash_cut_short_is_finished_by_itself(tmp_path: Path) -> None:
+    """The promise is settled, the texts are not rewritten yet, and nothing else happens."""
+    path = tmp_path / "store.db"
+    store = await open_store(path)
+    log = await write(store, settle=True)
+    await store.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("INSERT INTO erasures SELECT user_no, 't1', head FROM users")
+    connection.close()
+    store = await open_store(path)
+    await assert_gone(store, log.user)
+    async with asyncio.timeout(30):
+        while any(state.erasing for state in store._core.states.values()):
+            await asyncio.sleep(0.01)
+    await store.close()
+    assert found_in_files(tmp_path) == []
+
+
+async def test_a_pruned_run_keeps_its_question_and_its_answer(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "store.db")
+    log = await write(store, settle=False)
+    before = await store.history(log.user, ThreadId("t1"), 10, None)
+    assert await store.prune(10**12, limit=2) == 2
+    assert await store.prune(10**12, limit=2) == 1
+    assert await store.prune(10**12, limit=2) == 0
+    after = await store.history(log.user, ThreadId("t1"), 10, None)
+    assert before is not None
+    assert after is not None
+    assert after.runs == before.runs
+    batch = await store.read(log.user, Position(Mark("0"), Seq(0)), 10_000)
+    assert batch.to == log.head == len(batch.events) + batch.hidden
+    assert not any(b"agent_output" in event for event in batch.events)
+    assert sum(b"agent_completed" in event for event in batch.events) == 3
     await store.close()

@@ -216,9 +216,20 @@ def check_reader_file(path: Path) -> apsw.Connection:
     check_sqlite(apsw.sqlite_lib_version())
     if not path.is_file():
         raise StoreOpenError(f"cannot open {path}: there is no such file")
+    connection: apsw.Connection | None = None
     try:
         connection = connect_reader(path)
-        _check_ours(connection, path, pragma(connection, "user_version"), len(migrations()))
-    except apsw.Error as error:
+        version, newest = pragma(connection, "user_version"), len(migrations())
+        _check_ours(connection, path, version, newest)
+        if version < newest:
+            raise StoreOpenError(
+                f"cannot open {path}: its schema is version {version}, this software reads "
+                f"{newest}; start the server once, which brings it up to date"
+            )
+    except (apsw.Error, StoreOpenError) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, StoreOpenError):
+            raise
         raise StoreOpenError(f"cannot open {path}: {describe(error)}") from error
     return connection

@@ -71,6 +71,8 @@ class Settler:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._unfinished = any(state.erasing for state in states.values())
+        """The process before this one ended between an erasure's promise and its end."""
         self._turn = asyncio.Lock()
         self._tail: deque[tuple[int, int]] = deque()
         self._tail_bytes = 0
@@ -172,6 +174,8 @@ class Settler:
                 await self._wake.wait()
 
     def _due(self) -> bool:
+        if self._unfinished:
+            return True
         if self._tail_entries >= TAIL_ENTRIES or self._tail_bytes >= TAIL_BYTES:
             return True
         if not self._tail:
@@ -191,6 +195,7 @@ class Settler:
         for state in [state for state in self._states.values() if state.erasing]:
             await erase_pending(state, self._readers, self.run_slice)
             self._settled([state])
+        self._unfinished = False
         await self._delete_tail()
         self._settled_at = self._loop.time()
         self._committer.pressed = False

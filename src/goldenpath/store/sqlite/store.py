@@ -206,11 +206,15 @@ class SqliteStore(Reads):
 
     # Receipts of delivery
 
-    async def acknowledge(self, user: UserId, device: DeviceId | None, position: Position) -> None:
+    async def acknowledge(
+        self, user: UserId, device: DeviceId | None, position: Position, devices: int = 50
+    ) -> None:
         """See clauses K."""
         name = FETCHED if device is None else device
         async with self._core.use(user) as state:
             await log.check_position(state, self._readers, position)
+            if name not in state.acks and len(state.acks.keys() - {FETCHED}) >= devices:
+                name = FETCHED
 
             def prepare() -> Acknowledged | None:
                 if position.cursor <= state.acks.get(name, 0):
