@@ -331,7 +331,7 @@ class Examples:
             try:
                 connection = await connect(
                     self._base.replace("http", "ws", 1) + "/v1/socket",
-                    additional_headers=self._headers(block), compression=None, proxy=None,
+                    additional_headers=self._headers(block), compression=None, proxy=None, max_queue=None,
                 )  # fmt: skip
             except InvalidStatus as refused:
                 line = lines_of(block)[0]

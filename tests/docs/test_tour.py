@@ -41,10 +41,25 @@ def in_mid_answer(reader: Reader) -> None:
     raise AssertionError("no answer began")
 
 
+def running(reader: Reader) -> None:
+    """Wait until a run is under way."""
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        shown = subprocess.run(
+            ["goldenpath", "runs", "--status", "running", "--json", "--store", "sqlite:///users.db"],
+            cwd=reader.directory, env=reader.environment, capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        if shown.strip():
+            return
+    raise AssertionError("no run began")
+
+
 def follow(reader: Reader, page: list[Block]) -> None:
     for block in page:
         if "kill -9" in block.text and block.language == "console":
             in_mid_answer(reader)
+        if block.words.get("wait") == "running":
+            running(reader)
         reader.do(block)
 
 

@@ -44,10 +44,13 @@ def replay(connection: apsw.Connection) -> Replayed:
             group = decode_group(body)
             old_codec = old_codec or group.codec != CODEC_VERSION
             next_no = _load_missing(connection, states, group.operations, next_no)
+            # Decided for the whole group: it may hold several operations of one user.
+            users = {UserId(operation.user) for operation in group.operations}
+            unsettled = {user for user in users if number > states[user].group}
             for operation in group.operations:
-                state = states[UserId(operation.user)]
-                if number > state.group:
-                    apply(state, operation, number, group.codec)
+                user = UserId(operation.user)
+                if user in unsettled:
+                    apply(states[user], operation, number, group.codec)
             groups.append((number, len(body)))
             last = number
     erasing = msgspec.json.decode(one(connection, _ERASING), type=list[str])
