@@ -90,7 +90,9 @@ class Names:
             given = shown if isinstance(shown, dict) else {}
             return {key: self.learn(given.get(key), value, key) for key, value in real.items()}
         if isinstance(real, list):
-            listed = shown if isinstance(shown, list) and len(shown) == len(real) else [None] * len(real)
+            listed = (
+                shown if isinstance(shown, list) and len(shown) == len(real) else [None] * len(real)
+            )
             return [self.learn(one, other) for one, other in zip(listed, real, strict=True)]
         if not isinstance(real, str):
             return shown if name in _LOOSE and type(shown) is type(real) else real
@@ -150,7 +152,9 @@ class Wire:
             try:
                 await self._more()
             except TimeoutError:
-                raise MismatchError(f"nothing came for: {what}\nbeside {self._answers} {self._batches}") from None
+                raise MismatchError(
+                    f"nothing came for: {what}\nbeside {self._answers} {self._batches}"
+                ) from None
 
     async def receive(self, line: str) -> str:
         """Receive what a line shows; gives the line as it should be."""
@@ -166,8 +170,13 @@ class Wire:
         wanted = len(shown["events"])
         last = shown["events"][-1]["type"] if shown["events"] else None
         await self._until(
-            lambda: sum(len(b["events"]) for b in self._batches) >= wanted
-            and (not self._learn or any(e["type"] == last for b in self._batches for e in b["events"])),
+            lambda: (
+                sum(len(b["events"]) for b in self._batches) >= wanted
+                and (
+                    not self._learn
+                    or any(e["type"] == last for b in self._batches for e in b["events"])
+                )
+            ),
             line,
         )
         real = _joined(self._batches)
@@ -261,7 +270,9 @@ class Examples:
                 headers[name] = value
         deadline = time.monotonic() + _SECONDS
         while True:
-            response = await self._http.request(method, self._names.real(path), headers=headers, content=body)
+            response = await self._http.request(
+                method, self._names.real(path), headers=headers, content=body
+            )
             if "until" not in block.words or block.words["until"] in response.text:
                 break
             assert time.monotonic() < deadline, response.text
@@ -278,7 +289,9 @@ class Examples:
             if self._learn:
                 lines.append(dump(self._names.learn(json.loads(shown_body or "{}"), real)))
             elif shown_body is None or not self._names.same(json.loads(shown_body), real):
-                raise MismatchError(f"line {block.line}: {sent[0]}\nthe page shows:\n{shown_body}\nthe server sent:\n{dump(real)}")
+                raise MismatchError(
+                    f"line {block.line}: {sent[0]}\nthe page shows:\n{shown_body}\nthe server sent:\n{dump(real)}"
+                )
             else:
                 lines.append(shown_body)
         if not self._learn and lines != shown:
@@ -294,13 +307,20 @@ class Examples:
             headers[name] = self._names.real(value)
         lines: list[str] = []
         path = self._names.real(sent[0].partition(" ")[2])
-        async with asyncio.timeout(_SECONDS), self._http.stream("GET", path, headers=headers) as response:
+        async with (
+            asyncio.timeout(_SECONDS),
+            self._http.stream("GET", path, headers=headers) as response,
+        ):
             assert response.status_code == 200
             assert response.headers["content-type"].startswith("text/event-stream")
             async for line in response.aiter_lines():
                 lines.append(line)
                 frames = [json.loads(one[6:]) for one in lines if one.startswith("data: ")]
-                if len(frames) >= 2 and frames[-1]["events"][-1]["type"] == "agent_completed" and not line:
+                if (
+                    len(frames) >= 2
+                    and frames[-1]["events"][-1]["type"] == "agent_completed"
+                    and not line
+                ):
                     break
         if not self._learn:
             for one, other in zip(shown, lines, strict=False):
@@ -309,15 +329,26 @@ class Examples:
                 if field == "id" and value != "...":
                     mark, _, cursor = value.partition(":")
                     real_mark, _, real_cursor = real.partition(":")
-                    same = self._names.same({"mark": mark}, {"mark": real_mark}) and cursor == real_cursor
+                    same = (
+                        self._names.same({"mark": mark}, {"mark": real_mark})
+                        and cursor == real_cursor
+                    )
                 else:
-                    same = field == real_field and (not value or self._names.same(json.loads(value), json.loads(real)))
+                    same = field == real_field and (
+                        not value or self._names.same(json.loads(value), json.loads(real))
+                    )
                 if not same:
-                    raise MismatchError(f"line {block.line}:\nthe page shows:\n{one}\nthe server sent:\n{other}")
+                    raise MismatchError(
+                        f"line {block.line}:\nthe page shows:\n{one}\nthe server sent:\n{other}"
+                    )
             return [f"> {line}" for line in sent] + [f"< {line}".rstrip() for line in shown]
         for number, line in enumerate(lines):
             if line.startswith("data: "):
-                like = json.loads(shown[number][6:]) if number < len(shown) and shown[number].startswith("data: ") else {}
+                like = (
+                    json.loads(shown[number][6:])
+                    if number < len(shown) and shown[number].startswith("data: ")
+                    else {}
+                )
                 lines[number] = "data: " + dump(self._names.learn(like, json.loads(line[6:])))
             elif line.startswith("id: "):
                 mark, _, cursor = line[4:].partition(":")

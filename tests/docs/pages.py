@@ -45,9 +45,7 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _FENCE.finditer(text):
-        words = dict(
-            (word.partition("=")[0], word.partition("=")[2]) for word in match[2].split()
-        )
+        words = dict((word.partition("=")[0], word.partition("=")[2]) for word in match[2].split())
         found.append(Block(match[1], words, match[3], text.count("\n", 0, match.start()) + 1))
     return found
 
@@ -62,7 +60,10 @@ def matches(expected: list[str], shown: list[str], *, whole: bool) -> bool:
         if line.strip() == "...":
             pattern += r"(?:[^\n]*\n)*?"
         else:
-            pattern += ".*?".join(re.escape(part.rstrip()) for part in re.split(r"\.\.\.", line)) + r"[ \t]*\n"
+            pattern += (
+                ".*?".join(re.escape(part.rstrip()) for part in re.split(r"\.\.\.", line))
+                + r"[ \t]*\n"
+            )
     text = "".join(line.rstrip() + "\n" for line in shown)
     found = re.match(pattern + ("$" if whole else ""), text)
     return found is not None

@@ -17,7 +17,7 @@ from tests.docs.pages import ROOT, Block, free_port, matches
 
 BOUND = 60.0
 """Seconds after which what a page shows has not come."""
-_KEPT = re.compile(r"(export|cd|\.) ")
+_EXPORT = re.compile(r"export (\w+)=")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -98,7 +98,11 @@ class Reader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.ports = {"8700": str(free_port()), "8701": str(free_port())}
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOLDENPATH_", "PYTEST_", "XDG_"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("GOLDENPATH_", "PYTEST_", "XDG_"))
+        }
         self.environment = {
             **kept,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -110,7 +114,6 @@ class Reader:
             "NO_COLOR": "1",
             "PYTHONPATH": f"{ROOT / 'src'}",
         }
-        self._kept: list[str] = []
         self.terminals: dict[str, _Staying] = {}
 
     def _here(self, text: str) -> str:
@@ -138,7 +141,8 @@ class Reader:
     def _type(self, block: Block, command: str, expected: list[str]) -> None:
         command = self._here(command)
         expected = [self._here(line) for line in expected]
-        script = "\n".join([*self._kept, command])
+        exported = _EXPORT.match(command)
+        script = f'{command}\nprintf %s "${exported[1]}"' if exported else command
         if "terminal" in block.words:
             name = block.words["terminal"]
             if name in self.terminals:
@@ -151,20 +155,23 @@ class Reader:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=BOUND, check=False,
         )  # fmt: skip
-        if _KEPT.match(command):
-            self._kept.append(command)
+        if exported:
+            self.environment[exported[1]] = done.stdout
+            return
         wanted = int(block.words.get("exit", "0"))
         assert done.returncode == wanted, f"line {block.line}: {command}\n{done.stdout}"
         if expected or "silent" in block.words:
             assert matches(expected, done.stdout.splitlines(), whole=True), (
-                f"line {block.line}: {command}\nexpected:\n" + "\n".join(expected) + f"\n\ncame:\n{done.stdout}"
+                f"line {block.line}: {command}\nexpected:\n"
+                + "\n".join(expected)
+                + f"\n\ncame:\n{done.stdout}"
             )
 
     def _python(self, block: Block) -> None:
         script = self.directory / "block.py"
         script.write_text(self._here(block.text))
         done = subprocess.run(
-            ["bash", "-c", "\n".join([*self._kept, f"exec python -W error {script}"])],
+            ["python", "-W", "error", str(script)],
             cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BOUND, check=False,
         )  # fmt: skip

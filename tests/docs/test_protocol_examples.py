@@ -42,7 +42,11 @@ def test_every_event_is_described(event: str) -> None:
 
 
 def test_every_field_of_every_event_is_named() -> None:
-    rows = {line.split("|")[1].strip(" `"): line for line in PAGE.read_text().splitlines() if line.startswith("| `")}
+    rows = {
+        line.split("|")[1].strip(" `"): line
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| `")
+    }
     for name, type_ in EVENT_TYPES.items():
         for field in type_.__struct_fields__:
             assert f"`{field}`" in rows[name], (name, field)

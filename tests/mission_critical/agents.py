@@ -127,6 +127,15 @@ async def flaky(label: str) -> str:
 
 
 @tool
+async def advancing(context: ToolContext) -> str:
+    context.progress("begun", 0.1)
+    await asyncio.sleep(0)
+    context.progress("nearly", 0.9)
+    await asyncio.sleep(0.1)
+    return "done"
+
+
+@tool
 async def endless(label: str) -> str:
     """Hangs until cancelled, and says so."""
     note("endless_began", label=label)
@@ -448,6 +457,16 @@ async def fragile(run: RunContext, message: str) -> str | None:
     return None
 
 
+@agent("fragile_tool", tools=[careful], recover="fail")
+async def fragile_tool(run: RunContext, message: str) -> str | None:
+    return await run.call(careful, label=message)
+
+
+@agent("progressive", tools=[advancing])
+async def progressive(run: RunContext, message: str) -> str | None:
+    return await run.call(advancing)
+
+
 @agent("reader", tools=[fetch])
 async def reader(run: RunContext, message: str) -> str | None:
     """Calls a provider by a tool, as a plain call: no failure is hidden."""
@@ -485,7 +504,30 @@ async def no_provider(run: RunContext, message: str) -> str | None:
 app = App(
     agents=[
         *(weather, plain, many, trouble, raises, hangs, blocks_loop, nothing, number, story),
-        *(gated, confidential, confides, asks, permits, sleeper, worker, parent, ward, guardian, endless_tool, staged),
-        *(flaky_caller, poison, fragile, reader, patient, model, no_provider),
+        *(
+            gated,
+            confidential,
+            confides,
+            asks,
+            permits,
+            sleeper,
+            worker,
+            parent,
+            ward,
+            guardian,
+            endless_tool,
+            staged,
+        ),
+        *(
+            flaky_caller,
+            progressive,
+            poison,
+            fragile,
+            fragile_tool,
+            reader,
+            patient,
+            model,
+            no_provider,
+        ),
     ]
 )

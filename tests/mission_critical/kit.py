@@ -66,7 +66,9 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str = 
 class Server:
     """`goldenpath serve` as a process of its own, with a store that outlives it."""
 
-    def __init__(self, directory: Path, *flags: str, target: str = "tests.mission_critical.agents:app") -> None:
+    def __init__(
+        self, directory: Path, *flags: str, target: str = "tests.mission_critical.agents:app"
+    ) -> None:
         self.directory = directory
         self.effects_file = directory / "effects"
         self.log_file = directory / "server.log"
@@ -198,9 +200,7 @@ class Server:
         done = self.command("log", user, "--internal", "--json", "--store", self.store_url)
         assert done.returncode == 0, done.stderr
         entries = [json.loads(line) for line in done.stdout.splitlines()]
-        return [
-            e for e in entries if e["type"] == type and run_id in (None, e.get("run_id"))
-        ]
+        return [e for e in entries if e["type"] == type and run_id in (None, e.get("run_id"))]
 
     def check(self) -> None:
         """`goldenpath check` finds nothing."""
@@ -225,9 +225,7 @@ class Server:
         if bearer is None and user is not None:
             bearer = token(user)
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-        return httpx.AsyncClient(
-            base_url=self.url, headers=headers, trust_env=False, timeout=BOUND
-        )
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=BOUND)
 
     async def metrics(self) -> dict[str, float]:
         """The operator's numbers, by name with labels."""
@@ -470,7 +468,9 @@ class Device:
                     await self.read()
         except TimeoutError:
             shown = [(e["seq"], e["type"], e["run_id"]) for e in self.log.events[-12:]]
-            raise AssertionError(f"user {self.user} waits in vain at {self.log.cursor}; last: {shown}") from None
+            raise AssertionError(
+                f"user {self.user} waits in vain at {self.log.cursor}; last: {shown}"
+            ) from None
         return value
 
     async def until_closed(self) -> int | None:

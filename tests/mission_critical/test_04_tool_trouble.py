@@ -8,7 +8,14 @@ from tests.mission_critical.kit import Device, RefusedCommandError, Server, chec
 
 pytestmark = pytest.mark.anyio
 
-SECRETS = ["SECRET-ONE", "SECRET-TWO", "SECRET-THREE", "SECRET-FOUR", "SECRET-FIVE", "TOKEN-OF-RESULT"]
+SECRETS = [
+    "SECRET-ONE",
+    "SECRET-TWO",
+    "SECRET-THREE",
+    "SECRET-FOUR",
+    "SECRET-FIVE",
+    "TOKEN-OF-RESULT",
+]
 
 
 async def test_each_pair_closes_with_its_own_outcome_and_secrets_never_show(
@@ -19,7 +26,9 @@ async def test_each_pair_closes_with_its_own_outcome_and_secrets_never_show(
         asked = await tab.event("approval_requested", sent["run_id"])
         assert asked["data"]["tool"] == "transfer" and asked["data"]["arguments"]["amount"] == 7
         history = await server.history("ada", sent["thread_id"])
-        assert history["open_runs"][0]["approvals"][0]["approval_id"] == asked["data"]["approval_id"]
+        assert (
+            history["open_runs"][0]["approvals"][0]["approval_id"] == asked["data"]["approval_id"]
+        )
         assert history["open_runs"][0]["tools"][0]["tool"] == "transfer"
         await tab.decide(asked["data"]["approval_id"], "deny", "not today")
         end = await tab.end(sent["run_id"])
@@ -64,3 +73,14 @@ async def test_retries_are_one_pair(server: Server) -> None:
         ((_, done),) = pairs(tab.log.of(sent["run_id"]))
         assert (done["status"], done["attempts"]) == ("ok", 3)
         assert len(server.effects("flaky", label=label)) == 3
+
+
+async def test_a_tool_tells_how_far_it_is(server: Server) -> None:
+    async with Device(server, "dee") as tab:
+        sent, end = await tab.ask("x", agent="progressive")
+        assert end["output"] == "done"
+        events = tab.log.of(sent["run_id"])
+        told = [e["data"] for e in events if e["type"] == "tool_progress"]
+        assert told[0]["text"] == "begun" and told[0]["fraction"] == 0.1
+        ((begun, _),) = pairs(events)
+        assert {t["call_id"] for t in told} == {begun["call_id"]}

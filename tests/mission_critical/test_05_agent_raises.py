@@ -39,7 +39,9 @@ async def test_one_terminal_failed_with_a_code_and_nothing_after(
 async def test_the_stack_is_in_the_journal_for_the_operator(server: Server) -> None:
     async with Device(server, "ops") as tab:
         await tab.ask("after", agent="raises")
-    done = server.command("log", "ops", "--store", server.store_url, "--internal", "--reveal", "--json")
+    done = server.command(
+        "log", "ops", "--store", server.store_url, "--internal", "--reveal", "--json"
+    )
     assert done.returncode == 0, done.stderr
     assert "INTERNAL after a tool" in done.stdout and "Traceback" in done.stdout
 

@@ -77,3 +77,11 @@ async def test_code_that_blocks_the_event_loop_is_named_with_its_stack(server: S
         await eventually(
             lambda: "hold_the_loop_for_a_while" in server.log_text(), "the watchdog names it"
         )
+
+
+async def test_bodies_that_never_end_do_not_hold_up_the_end_of_the_process(mortal: Server) -> None:
+    async with Device(mortal, "ada") as tab:
+        for how in ("thread", "swallow"):
+            _, end = await tab.ask(f"{how} never", agent="hangs")
+            assert end["status"] == "timed_out"
+    mortal.stop()

@@ -56,7 +56,9 @@ async def test_queue_waits_for_its_turn(server: Server) -> None:
             if e["type"] in ("agent_started", "agent_completed")
         ]
         assert marks == [
-            (type, sent["run_id"]) for sent in order for type in ("agent_started", "agent_completed")
+            (type, sent["run_id"])
+            for sent in order
+            for type in ("agent_started", "agent_completed")
         ]
 
 
@@ -110,5 +112,7 @@ async def test_a_thread_may_be_renamed_and_every_tab_hears_of_it(server: Server)
             assert answer.status_code == 200 and answer.json()["title"] == "Other"
             listed = (await web.get("/v1/threads")).json()["items"]
         assert [t["title"] for t in listed] == ["Other"]
-        for updated in await asyncio.gather(one.event("thread_updated"), two.event("thread_updated")):
+        for updated in await asyncio.gather(
+            one.event("thread_updated"), two.event("thread_updated")
+        ):
             assert updated["data"] == {"title": "Other", "archived": False}

@@ -19,7 +19,14 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="module")
 def flags() -> tuple[str, ...]:
     return (
-        *("--limit-runs-at-once", "2", "--limit-runs-waiting", "2", "--limit-sockets-per-user", "4"),
+        *(
+            "--limit-runs-at-once",
+            "2",
+            "--limit-runs-waiting",
+            "2",
+            "--limit-sockets-per-user",
+            "4",
+        ),
         *("--limit-message", "2KiB", "--limit-answer", "4KiB", "--limit-cancel", "100ms"),
     )
 

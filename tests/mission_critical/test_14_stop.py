@@ -81,6 +81,21 @@ async def test_while_an_approval_waits(server: Server) -> None:
         assert not server.effects("transfer", amount=5)
 
 
+async def test_while_an_approval_waits_out_of_memory(server: Server) -> None:
+    async with Device(server, "parked") as tab:
+        sent = await tab.send("6", agent="asks")
+        await tab.event("approval_requested", sent["run_id"])
+        await eventually(
+            lambda: server.journal("parked", "run_parked", sent["run_id"]), "it leaves the memory"
+        )
+        await stop(tab, sent["run_id"])
+        resolved = tab.log.find("approval_resolved", sent["run_id"])
+        assert resolved is not None and resolved["data"]["decision"] == "cancelled"
+        ((_, done),) = pairs(tab.log.of(sent["run_id"]))
+        assert done["status"] == "cancelled"
+        assert not server.effects("transfer", amount=6)
+
+
 async def test_in_a_child_run(server: Server) -> None:
     async with Device(server, "child") as tab:
         label = f"endless {new_id()}"
@@ -91,8 +106,7 @@ async def test_in_a_child_run(server: Server) -> None:
                 (
                     e
                     for e in tab.log.events
-                    if e["type"] == "agent_started"
-                    and e["data"]["parent_run_id"] == sent["run_id"]
+                    if e["type"] == "agent_started" and e["data"]["parent_run_id"] == sent["run_id"]
                 ),
                 None,
             )

@@ -93,7 +93,9 @@ async def test_bad_tokens_are_refused_everywhere_before_any_state_exists(server:
                 ("POST", "/v1/threads"), ("POST", "/v1/threads/x/messages"),
                 ("POST", "/v1/ack"), ("DELETE", "/v1/me"), ("POST", "/v1/runs/x/cancel"),
             ):  # fmt: skip
-                answer = await web.request(method, path, json={"text": "x"} if method == "POST" else None)
+                answer = await web.request(
+                    method, path, json={"text": "x"} if method == "POST" else None
+                )
                 assert answer.status_code == 401, (what, path, answer.text)
                 assert answer.json()["code"] == "unauthenticated"
                 if path == "/v1/me" and method == "GET":

@@ -117,9 +117,7 @@ async def test_a_model_that_breaks_off_is_asked_again_and_the_client_can_follow(
         sent, end = await tab.ask(provider.url, agent="model")
         assert (end["status"], end["output"], provider.asked) == ("succeeded", TEXT, 2)
         events = tab.log.of(sent["run_id"])
-        restarts = [
-            e for e in events if e["type"] == "agent_output" and e["data"]["restart"]
-        ]
+        restarts = [e for e in events if e["type"] == "agent_output" and e["data"]["restart"]]
         assert restarts, "the client was not told to drop what it had"
         assert text_of(events) == TEXT
 

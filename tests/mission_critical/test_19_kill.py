@@ -97,9 +97,7 @@ SEEN = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-async def test_killed_from_outside_when_the_client_has_seen_it(
-    mortal: Server, stage: str
-) -> None:
+async def test_killed_from_outside_when_the_client_has_seen_it(mortal: Server, stage: str) -> None:
     tab = Device(mortal, "ada")
     await tab.connect()
     sent = await tab.send(f"hold {stage}", agent="staged")
@@ -198,6 +196,22 @@ async def test_an_agent_that_opted_out_of_replay_failed_honestly(mortal: Server)
     await tab.close()
 
 
+async def test_an_open_tool_of_such_an_agent_ends_interrupted(mortal: Server) -> None:
+    tab = Device(mortal, "ada")
+    await tab.connect()
+    sent = await tab.send("hold-open", agent="fragile_tool")
+    await eventually(lambda: mortal.effects("careful", label="hold-open"))
+    mortal.restart()
+    await tab.connect()
+    end = await tab.end(sent["run_id"])
+    assert (end["status"], end["error"]["code"]) == ("failed", "crashed")
+    check_run(tab.log.of(sent["run_id"]))
+    ((_, done),) = pairs(tab.log.of(sent["run_id"]))
+    assert done["status"] == "interrupted"
+    assert len(mortal.effects("careful")) == 1
+    await tab.close()
+
+
 async def test_a_poison_run_ends_crashed_and_a_hundred_innocent_ones_succeed(
     mortal: Server,
 ) -> None:
@@ -205,7 +219,10 @@ async def test_a_poison_run_ends_crashed_and_a_hundred_innocent_ones_succeed(
     await asyncio.gather(*(tab.connect() for tab in tabs))
     # One run of each user is at work when the first death comes, nine more wait their turn.
     sent = [
-        [await tab.send("fatal", agent="gated"), *[await tab.send(f"n{i}", agent="plain") for i in range(9)]]
+        [
+            await tab.send("fatal", agent="gated"),
+            *[await tab.send(f"n{i}", agent="plain") for i in range(9)],
+        ]
         for tab in tabs
     ]
     evil = Device(mortal, "evil")

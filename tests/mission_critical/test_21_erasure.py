@@ -22,6 +22,7 @@ async def fill(tab: Device, word: str) -> str:
 
 async def gone_from_files(server: Server, word: str) -> None:
     """A stop compacts what is settled by then; an erasure that a stop cut short goes on."""
+
     async def gone() -> bool:
         server.stop()
         found = server.files_hold(word)

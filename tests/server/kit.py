@@ -60,6 +60,9 @@ class SwitchedStore:
         self.inner = store
         self.away: set[str] = set()
         self.replaced = False
+        self.reading = asyncio.Event()
+        self.reading.set()
+        """Cleared, reads wait."""
         self.calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
@@ -71,6 +74,8 @@ class SwitchedStore:
             self.calls[name] += 1
             if name in self.away:
                 raise StoreUnavailableError("the store was switched off")
+            if name == "read":
+                await self.reading.wait()
             if name == "read" and self.replaced:
                 raise PositionError("the store was replaced")
             return await method(*args, **kwargs)
@@ -225,6 +230,7 @@ class Peer:
         self.other: list[JSON] = []
         """Frames that are no events, and that no wait has taken yet."""
         self.close_code: int | None = None
+        self.last: JSON | None = None
 
     async def __aenter__(self) -> Peer:
         self._in.put_nowait({"type": "websocket.connect"})
@@ -299,6 +305,7 @@ class Peer:
             return None
         assert message["type"] == "websocket.send", message
         frame: JSON = json.loads(message["text"])
+        self.last = frame
         if frame["type"] == "welcome":
             self.cursor, self.mark = frame["cursor"], frame["mark"]
         if frame["type"] == "events":
@@ -328,6 +335,13 @@ class Peer:
                     return event
             seen = len(self.events)
             assert await self.frame() is not None, f"closed ({self.close_code}) without {type}"
+
+    async def rest(self) -> list[Message]:
+        """What the application sent after its close."""
+        messages: list[Message] = []
+        while (message := await self._next())["type"] != "the application returned":
+            messages.append(message)
+        return messages
 
     async def closed(self) -> int:
         """Read to the end; the close code."""

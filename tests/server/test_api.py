@@ -169,6 +169,21 @@ async def test_messages_and_events_of_runs_have_pages_too(site: Site) -> None:
     assert {event["run_id"] for event in pieces} == {first["run_id"]}
 
 
+async def test_the_events_of_a_run_are_its_own_though_another_ran_meanwhile(site: Site) -> None:
+    async with site.tab(cursor=0) as tab, site.http() as web:
+        tab.put(type="send", id="g", text="wait", agent="gated")
+        gated = (await tab.answer("accepted"))["run_id"]
+        await tab.event("agent_output", gated)
+        echo = (await site.ask("hello"))["run_id"]
+        opened = (await web.get(f"/v1/runs/{gated}/events")).json()
+        assert (opened["items"][-1]["type"], opened["next"]) == ("agent_output", None)
+        site.gate.set()
+        await tab.event("agent_completed", gated)
+        for run_id in (gated, echo):
+            items = (await web.get(f"/v1/runs/{run_id}/events")).json()["items"]
+            assert items == [event for event in tab.events if event["run_id"] == run_id]
+
+
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e3", "cursor=x", "cursor=", "page=2",

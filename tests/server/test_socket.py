@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from goldenpath.engine.limits import Limits
-from goldenpath.model.ids import DeviceId, UserId
+from goldenpath.model.commands import CreateThread
+from goldenpath.model.ids import CommandId, DeviceId, UserId
 from goldenpath.testing.memory_store import Disk
-from tests.server.kit import Peer, ShortLived, Site, position_of, token
+from tests.server.kit import BOUND, Peer, ShortLived, Site, position_of, token
 from tests.server.kit import site as running_site
 
 pytestmark = pytest.mark.anyio
@@ -243,18 +244,21 @@ async def test_a_bad_token_or_another_users_does_not_renew(site: Site) -> None:
         await tab.answer("renewed")
 
 
-async def test_an_ack_of_an_answer_is_written_at_once(site: Site) -> None:
-    async with site.tab(device="phone") as tab:
-        tab.put(type="send", id="c", text="x")
-        await tab.event("agent_completed")
-        assert len(await site.store.undelivered()) == 1
-        tab.put(type="ack", cursor=tab.cursor)
-        tab.put(type="ping", id="p")
-        await tab.answer("pong")
-        while await site.store.undelivered():
-            await asyncio.sleep(0)
-        assert site.store.inner.disk.user(ADA).acks == {DeviceId("phone"): tab.cursor}  # type: ignore[attr-defined]
-    assert site.counting.delivered == 1
+async def test_an_ack_of_an_answer_is_written_at_once() -> None:
+    async with running_site(ack_seconds=3600) as site:
+        async with site.tab(device="phone") as tab:
+            tab.put(type="send", id="c", text="x")
+            await tab.event("agent_completed")
+            assert len(await site.store.undelivered()) == 1
+            tab.put(type="ack", cursor=tab.cursor)
+            tab.put(type="ping", id="p")
+            await tab.answer("pong")
+            async with asyncio.timeout(BOUND):
+                while await site.store.undelivered():
+                    await asyncio.sleep(0)
+            acks = site.store.inner.disk.user(ADA).acks  # type: ignore[attr-defined]
+            assert acks == {DeviceId("phone"): tab.cursor}
+        assert site.counting.delivered == 1
 
 
 async def test_other_acks_are_written_together_and_when_the_socket_ends(site: Site) -> None:
@@ -313,6 +317,18 @@ async def test_shutting_down_says_goodbye_last_and_1001(site: Site) -> None:
         assert (goodbye["code"], goodbye["retry"]) == ("shutting_down", True)
         assert await tab.closed() == 1001
         site.gate.set()
+
+
+async def test_nothing_follows_a_goodbye_though_more_was_there_to_read(site: Site) -> None:
+    async with site.tab(cursor=0) as tab:
+        site.store.reading.clear()
+        await site.host.submit(ADA, CommandId("t"), CreateThread())
+        await site.server.goodbye()
+        site.store.reading.set()
+        assert await tab.closed() == 1001
+        assert tab.last is not None
+        assert tab.last["type"] == "goodbye"
+    assert await tab.rest() == []
 
 
 async def test_a_reader_that_reads_nothing_slows_nobody_and_catches_up(site: Site) -> None:

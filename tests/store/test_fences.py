@@ -45,7 +45,9 @@ async def test_an_append_that_differs_in_one_of_epoch_mark_and_head_writes_nothi
     log = await Log.begin(store, "ann", "m1")
     await log.new_thread()
     await log.activate("m2")
-    append = msgspec.structs.replace(log.make([events.ThreadUpdated(title="t", archived=True)]), **forged)
+    append = msgspec.structs.replace(
+        log.make([events.ThreadUpdated(title="t", archived=True)]), **forged
+    )
     if "head" in forged:
         wrong = Log(store, log.user, head=forged["head"])
         entries = wrong.entries([events.ThreadUpdated(title="t", archived=True)])
@@ -143,4 +145,3 @@ async def test_nothing_of_one_user_is_another_s(store: Store, settled: bool) -> 
     again = await store.acquire(OTHER, HOST, Mark("m2"))
     assert [run.run_id for run in again.open_runs] == ["r9"]
     assert again.open_approvals == [] and again.head == foreign.head
-

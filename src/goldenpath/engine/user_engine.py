@@ -276,7 +276,7 @@ class UserExecutionEngine:
                 continue
             elif agent is None:
                 self._finish_soon(run, "failed", _CODE_CHANGED)
-            elif run.parked is None:
+            elif run.parked is None or (run.parked == "shutdown" and agent.recover == "fail"):
                 run.deaths += 1
                 if run.deaths >= _DEATHS_MOST or agent.recover == "fail":
                     self._finish_soon(run, "failed", _CRASHED, "interrupted")

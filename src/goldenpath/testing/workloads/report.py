@@ -34,15 +34,15 @@ def run_workloads(tell: Callable[[str], None], *, quick: bool = False) -> Figure
     take("W1 U=50, durability process", "process", "W1", 50, runs)
     take("W2 U=50", "real", "W2", 50, 2 if quick else 6)
     largest = 0
-    for users in (100, 250) if quick else (250, 400, 500, 600):
-        result = take(f"W2 U={users}", "real", "W2", users, 3)
+    for users in (100, 250) if quick else (200, 300, 400, 500, 600):
+        result = take(f"W2 U={users}", "real", "W2", users, 5)
         if not fits(result):
             break
         largest = users
     figures["W2 largest"] = {"users": largest}
     compared = 100 if quick else 500
-    real = figures.get(f"W2 U={compared}") or take(f"W2 U={compared}", "real", "W2", compared, 3)
-    raw = take(f"W2 U={compared}, raw baseline", "raw", "W2", compared, 3)
+    real = figures.get(f"W2 U={compared}") or take(f"W2 U={compared}", "real", "W2", compared, 5)
+    raw = take(f"W2 U={compared}, raw baseline", "raw", "W2", compared, 5)
     figures["W2 CPU per run, real / raw"] = {
         "ratio": real["server_cpu_ms_per_run"] / raw["server_cpu_ms_per_run"]
     }

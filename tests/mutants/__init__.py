@@ -1,0 +1,1 @@
+"""Mutants: the product with one thing removed, which some test must notice."""

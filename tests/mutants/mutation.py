@@ -1,0 +1,119 @@
+"""What a mutant is, and trying one: in a copy of the sources, expecting red."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+ROOT = Path(__file__).parents[2]
+LIST = ROOT / "tests" / "mutants.toml"
+PACKAGE = Path("src") / "goldenpath"
+SECONDS = 150
+"""A test that hangs has noticed as well."""
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "mutants")
+_RED, _NO_TESTS = 1, 5
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file below `src/goldenpath`, and the pytest arguments that notice it."""
+
+    name: str
+    file: str
+    find: str
+    replace: str
+    tests: tuple[str, ...]
+
+    def problem(self, root: Path = ROOT) -> str | None:
+        """Why it cannot be tried; None if it applies."""
+        path = root / PACKAGE / self.file
+        if not path.is_file():
+            return f"there is no file {self.file}"
+        text = path.read_text()
+        if (count := text.count(self.find)) != 1:
+            return f"its text is {count} times in {self.file}, not once"
+        if self.find == self.replace:
+            return "it changes nothing"
+        try:
+            compile(text.replace(self.find, self.replace), self.file, "exec")
+        except SyntaxError as error:
+            return f"the changed file is no Python: {error}"
+        missing = [t for t in self.tests if t.startswith("tests/") and not (root / t).exists()]
+        return f"there is no {missing[0]}" if missing else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`killed`: some test was red, as it must be."""
+
+    mutant: Mutant
+    killed: bool
+    reason: str
+    seconds: float
+
+
+def load() -> list[Mutant]:
+    """All mutants of the list."""
+    rows = tomllib.loads(LIST.read_text())["mutant"]
+    return [Mutant(**{**row, "tests": tuple(row["tests"])}) for row in rows]
+
+
+def attempt(mutant: Mutant) -> Verdict:
+    """Apply a mutant in a copy of the sources and run its tests there."""
+    problem = mutant.problem()
+    if problem is not None:
+        return Verdict(mutant, False, problem, 0.0)
+    began = time.monotonic()
+    with TemporaryDirectory(prefix="mutant-") as name:
+        copy = Path(name)
+        for folder in ("src", "tests"):
+            shutil.copytree(ROOT / folder, copy / folder, ignore=_IGNORED)
+        shutil.copy2(ROOT / "pyproject.toml", copy)
+        path = copy / PACKAGE / mutant.file
+        path.write_text(path.read_text().replace(mutant.find, mutant.replace))
+        killed, reason = _run(mutant, copy)
+    return Verdict(mutant, killed, reason, time.monotonic() - began)
+
+
+def _run(mutant: Mutant, copy: Path) -> tuple[bool, str]:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    environment |= {"MISSION_BOUND": "8", "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        [*command, *mutant.tests],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.communicate()
+            return True, f"the tests do not end within {SECONDS} s"
+    lines = output.splitlines()
+    red = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
+    if process.returncode == _RED and red:
+        return True, red[0].split(" - ")[0]
+    if process.returncode == 0:
+        return False, "survived: every test is green"
+    return False, f"pytest ended with {process.returncode}: {output.strip()[-300:]}"

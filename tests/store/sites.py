@@ -1,0 +1,88 @@
+"""Where each store lives under test."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any
+
+from goldenpath.store.interface import Store
+from goldenpath.store.sqlite import open_store
+from goldenpath.testing.memory_store import Disk, MemoryStore, restored
+
+_FULL = 120_000
+"""Bytes: room for what the check wrote before, not for what it writes then."""
+
+
+class MemorySite:
+    """A store in memory; `make` may give a broken one."""
+
+    def __init__(self, make: Any = MemoryStore) -> None:
+        self.disk = Disk()
+        self._make = make
+        self._open: MemoryStore | None = None
+
+    async def open(self) -> Store:
+        if self._open is not None:
+            self._open.dead = True
+        self._open = self._make(self.disk)
+        assert self._open is not None
+        return self._open
+
+    async def restored(self, copy: Path) -> Store:
+        return self._make(restored(copy))
+
+    def path(self) -> Path:
+        return Path(f"copy-{id(self)}")
+
+    async def fill_disk(self, store: Store, full: bool) -> None:
+        self.disk.writable = not full
+
+    def traces(self, text: str) -> bool:
+        wanted = text.encode()
+        return any(
+            wanted in entry.json for user in self.disk.users.values() for entry in user.entries
+        ) or text in str([user.rows.__dict__ for user in self.disk.users.values()])
+
+    async def close(self) -> None:
+        if self._open is not None:
+            await self._open.close()
+
+
+class SqliteSite:
+    """A file in a directory of the test's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open: Any = None
+        self._more: list[Any] = []
+
+    async def open(self) -> Store:
+        if self._open is not None:
+            await self._open.close()
+        self._open = await open_store(self._directory / "store.db", durability="process")
+        return self._open
+
+    async def restored(self, copy: Path) -> Store:
+        store = await open_store(copy, durability="process")
+        self._more.append(store)
+        return store
+
+    def path(self) -> Path:
+        return self._directory / "copy.db"
+
+    async def fill_disk(self, store: Store, full: bool) -> None:
+        # No file of this process may grow: writes fail as on a full disk.
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_FULL if full else hard, hard))
+
+    def traces(self, text: str) -> bool:
+        files = self._directory.glob("store.db*")
+        return any(text.encode() in file.read_bytes() for file in files)
+
+    async def close(self) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        for store in (self._open, *self._more):
+            if store is not None:
+                await store.close()
