@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+from goldenpath.compose.stores import Reader as StoreReader
+from goldenpath.compose.stores import open_reader
+from goldenpath.model.ids import Seq, UserId
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.terminal import BOUND, Reader
 
 pytest.importorskip("duckdb")
+
+DEMO_STORE = Path(".local/state/goldenpath/demo.db")
 
 
 @pytest.fixture
@@ -25,41 +29,38 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     found.close()
 
 
-def in_mid_answer(reader: Reader) -> None:
-    """Wait until the chat's run has written some of its answer, and not all."""
-    store = f"sqlite:///{reader.directory / '.local' / 'state' / 'goldenpath' / 'demo.db'}"
-    deadline = time.monotonic() + BOUND
-    while time.monotonic() < deadline:
-        shown = subprocess.run(
-            ["goldenpath", "log", "chat", "--json", "--store", store],
-            env=reader.environment, capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
-        entries = [json.loads(line) for line in shown.splitlines()]
-        runs = {e["run_id"] for e in entries if e["type"] == "agent_output"}
-        if runs - {e["run_id"] for e in entries if e["type"] == "agent_completed"}:
-            return
-    raise AssertionError("no answer began")
+def until(path: Path, condition: Callable[[StoreReader], Awaitable[bool]]) -> None:
+    """Look at a store beside its server until something is in it."""
+
+    async def look() -> None:
+        with anyio.fail_after(BOUND):
+            async with open_reader(f"sqlite:///{path}") as store:
+                while not await condition(store):
+                    await anyio.sleep(0.02)
+
+    anyio.run(look)
 
 
-def running(reader: Reader) -> None:
-    """Wait until a run is under way."""
-    deadline = time.monotonic() + BOUND
-    while time.monotonic() < deadline:
-        shown = subprocess.run(
-            ["goldenpath", "runs", "--status", "running", "--json", "--store", "sqlite:///users.db"],
-            cwd=reader.directory, env=reader.environment, capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
-        if shown.strip():
-            return
-    raise AssertionError("no run began")
+async def in_mid_answer(store: StoreReader) -> bool:
+    """True if the chat's run has written some of its answer, and not all."""
+    rows = await store.runs(UserId("chat"), "running", 1)
+    if not rows:
+        return False
+    _, entries = await store.entries(UserId("chat"), Seq(rows[0][1].first_seq))
+    return any(entry.type == "agent_output" for entry in entries)
+
+
+async def running(store: StoreReader) -> bool:
+    """True if a run is under way."""
+    return bool(await store.runs(None, "running", 1))
 
 
 def follow(reader: Reader, page: list[Block]) -> None:
     for block in page:
         if "kill -9" in block.text and block.language == "console":
-            in_mid_answer(reader)
+            until(reader.directory / DEMO_STORE, in_mid_answer)
         if block.words.get("wait") == "running":
-            running(reader)
+            until(reader.directory / "users.db", running)
         reader.do(block)
 
 

@@ -58,6 +58,25 @@ async def test_an_append_that_differs_in_one_of_epoch_mark_and_head_writes_nothi
     await log.append([events.ThreadUpdated(title="t", archived=True)])
 
 
+async def test_an_append_without_entries_needs_the_head_too(store: Store) -> None:
+    log = await Log.begin(store, "ann")
+    await log.new_thread()
+    stale = msgspec.structs.replace(log.make([]), head=Seq(0), due_ms=5)
+    with pytest.raises(StoreRefusedError):
+        await store.append(stale)
+    assert await store.demand(10) == []
+
+
+async def test_entries_follow_the_head(store: Store) -> None:
+    log = await Log.begin(store, "ann")
+    await log.new_thread()
+    ahead = Log(store, log.user, head=log.head + 1)
+    entries = ahead.entries([events.ThreadUpdated(title="t", archived=True)])
+    with pytest.raises(StoreRefusedError):
+        await store.append(msgspec.structs.replace(log.make([]), entries=entries))
+    assert (await store.head(log.user)).cursor == log.head
+
+
 async def test_an_append_is_applied_once_however_often_it_comes(store: Store) -> None:
     log = await Log.begin(store, "ann")
     append = log.make([events.ThreadCreated(title="once")])

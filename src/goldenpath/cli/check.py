@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import cast
 
 import anyio
 import msgspec
@@ -14,7 +13,6 @@ from goldenpath.cli.output import print_json, print_line
 from goldenpath.compose.stores import open_reader
 from goldenpath.config import add_flags, load_settings
 from goldenpath.model.ids import UserId
-from goldenpath.store.interface import Store
 from goldenpath.store.verify import Breach, verify_user
 
 
@@ -45,8 +43,7 @@ async def _check(url: str, as_json: bool) -> tuple[int, int]:
     async with open_reader(url) as reader:
         while page := await reader.users(last):
             for user in page:
-                # A reader is the half of a store that verifying needs.
-                for breach in await verify_user(cast("Store", reader), user):
+                for breach in await verify_user(reader, user):
                     breaches += 1
                     _print(breach, as_json)
                 users += 1

@@ -17,11 +17,12 @@ from goldenpath.model.ids import UserId
 from goldenpath.store.sqlite import sql
 from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import check_reader_file, describe
+from goldenpath.store.sqlite.demand import Demand
 from goldenpath.store.sqlite.loader import restored
 from goldenpath.store.sqlite.memory import UserState, visible_receipt
 from goldenpath.store.sqlite.queries import find_receipts, load_users
 from goldenpath.store.sqlite.reads import All, Reads, Used
-from goldenpath.store.sqlite.recovery import Replayed, replay
+from goldenpath.store.sqlite.recovery import Replayed, due_users, replay, waiting_users
 from goldenpath.store.sqlite.threads import Readers
 
 T = TypeVar("T")
@@ -77,6 +78,15 @@ class SqliteReader(Reads):
     async def backup(self, target: Path) -> None:
         """See `Store.backup`."""
         await copy_database(self._path, target)
+
+    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+        """See clause D1."""
+        async with self._snapshot() as found:
+            waiting = await self._readers.run(waiting_users)
+            demand = Demand(waiting, await self._readers.run(due_users))
+            for state in found.states.values():
+                demand.update(state)
+            return demand.users(now_ms, limit)
 
     @contextlib.asynccontextmanager
     async def _snapshot(self) -> AsyncGenerator[Replayed]:

@@ -1,0 +1,75 @@
+"""A host whose lease went to another one: nothing of it is written, and no tool's body begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from goldenpath.engine.context import RunContext
+from goldenpath.engine.definitions import AgentRegistry, agent, tool
+from goldenpath.engine.host import EngineHost
+from goldenpath.model import commands
+from goldenpath.model.ids import CommandId, HostId, Mark, RunId, Seq, UserId
+from goldenpath.testing.memory_store import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+USER = UserId("ann")
+entered: list[str] = []
+gates: dict[str, asyncio.Event] = {}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@tool
+async def touch(name: str) -> str:
+    """Notes that its body was entered."""
+    entered.append(name)
+    return name
+
+
+@agent("held", tools=[touch])
+async def held(run: RunContext, message: str) -> str | None:
+    """Waits for the test before it calls its tool."""
+    await run.think("waiting")
+    gates["waits"].set()
+    await gates["go"].wait()
+    return await run.call(touch, name=message)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_fenced_engine_writes_nothing_and_enters_no_tool() -> None:
+    entered.clear()
+    gates.update(waits=asyncio.Event(), go=asyncio.Event())
+    store = MemoryStore()
+    host = EngineHost(store, AgentRegistry([held]))
+    async with host.running():
+        sent = await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
+        await gates["waits"].wait()
+        await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
+        # Another host takes the user over, as after a pause that outlived the lease.
+        record = store.disk.users[USER]
+        before = record.head
+        await store.release(USER, record.epoch)
+        taken = await store.acquire(USER, HostId("other"), Mark("other"))
+        assert taken.head == before
+        gates["go"].set()
+        await until(lambda: host.engines == 0)
+        assert entered == [], "a tool's body was entered without the lease"
+        assert (await store.head(USER)).cursor == before, "a fenced host has written"
+        assert sent.receipt.run_id is not None
+        run = await store.run(USER, RunId(sent.receipt.run_id))
+        assert run is not None and run.status == "running", "the other host goes on with it"
+        _, entries = await store.entries(USER, Seq(0))
+        assert len(entries) == before
