@@ -69,6 +69,7 @@ class SqliteReader(Reads):
         self._executor = executor
         self._readers = _Snapshot(connection, executor)
         self._turn = asyncio.Lock()
+        self._known: tuple[int, Replayed] | None = None
 
     async def close(self) -> None:
         """Close the file."""
@@ -93,9 +94,16 @@ class SqliteReader(Reads):
         async with self._turn:
             await self._readers.run(lambda connection: sql.run(connection, "BEGIN"))
             try:
-                yield await self._readers.run(replay)
+                yield await self._replayed()
             finally:
                 await self._readers.run(lambda connection: sql.run(connection, "COMMIT"))
+
+    async def _replayed(self) -> Replayed:
+        """Replay the tail, unless the snapshot is the one that was replayed last."""
+        version = await self._readers.run(lambda c: sql.fetch(c, "PRAGMA data_version")[0][0])
+        if self._known is None or self._known[0] != version:
+            self._known = (version, await self._readers.run(replay))
+        return self._known[1]
 
     @contextlib.asynccontextmanager
     async def _use(self, user: UserId) -> AsyncGenerator[Used]:

@@ -211,7 +211,9 @@ _RUNS_OF_THREAD = _list(
     "first_seq DESC",
 )
 _OPEN_RUNS = _list(
-    "SELECT body, first_seq FROM runs WHERE user_no = ?1 AND last_seq IS NULL", "first_seq"
+    # Without the hint SQLite scans all of the user's runs by another index.
+    "SELECT body, first_seq FROM runs INDEXED BY runs_open WHERE user_no = ?1 AND last_seq IS NULL",
+    "first_seq",
 )
 _OPEN_APPROVALS = _list(
     "SELECT body, requested_seq FROM approvals WHERE user_no = ?1 AND open = 1", "requested_seq"
