@@ -21,13 +21,17 @@ def flags() -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, flags: tuple[str, ...]) -> Iterator[Server]:
-    """A server for all tests of a module. Its store must be without a breach at the end."""
+    """A server for all tests of a module.
+
+    At the end its store must be without a breach, and its diagnostics without an error.
+    """
     server = Server(tmp_path_factory.mktemp("shared"), *flags)
     server.start()
     try:
         yield server
         server.stop()
         server.check()
+        assert [line for line in server.logged() if line.get("level") in (None, "error")] == []
     finally:
         server.kill()
 

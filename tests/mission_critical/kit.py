@@ -192,7 +192,7 @@ class Server:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
         )
 
     def journal(self, user: str, type: str, run_id: str | None = None) -> list[JSON]:

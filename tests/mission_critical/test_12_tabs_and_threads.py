@@ -23,8 +23,8 @@ async def test_two_tabs_see_the_same(server: Server) -> None:
 
 async def test_two_runs_of_one_user_keep_their_own_sequences(server: Server) -> None:
     async with Device(server, "bob") as tab:
-        runs = [(await tab.send(f"{n} 0.003", agent="story"))["run_id"] for n in (30, 40)]
-        for run, count in zip(runs, (30, 40), strict=True):
+        runs = [(await tab.send(f"{n} 0.02", agent="story"))["run_id"] for n in (60, 80)]
+        for run, count in zip(runs, (60, 80), strict=True):
             end = await tab.end(run)
             assert end["output"] == "".join(f"piece {i:04}. " for i in range(count))
             check_run(tab.log.of(run))

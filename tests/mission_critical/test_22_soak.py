@@ -8,7 +8,7 @@ import pytest
 
 from tests.mission_critical.kit import BOUND, Device, Server, check_run, eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 USERS = 100
 WAVES = 3

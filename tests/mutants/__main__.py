@@ -6,7 +6,7 @@ import argparse
 import random
 import sys
 
-from tests.mutants.mutation import attempt, load
+from tests.mutants.mutation import attempt, baseline, load
 
 
 def main() -> int:
@@ -29,6 +29,9 @@ def main() -> int:
         seed = random.randrange(1 << 30) if arguments.seed is None else arguments.seed
         print(f"seed {seed}")
         chosen = random.Random(seed).sample(chosen, min(arguments.sample, len(chosen)))
+    if arguments.sample is None and (red := baseline(chosen)) is not None:
+        print(f"red without any mutant: {red}")
+        return 1
     lived = 0
     for mutant in chosen:
         verdict = attempt(mutant)

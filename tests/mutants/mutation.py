@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,8 @@ PACKAGE = Path("src") / "goldenpath"
 SECONDS = 150
 """A test that hangs has noticed as well."""
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "mutants")
-_RED, _NO_TESTS = 1, 5
+_RED = 1
+GREEN = "every test is green"
 
 
 @dataclass(frozen=True)
@@ -72,32 +74,36 @@ def attempt(mutant: Mutant) -> Verdict:
         return Verdict(mutant, False, problem, 0.0)
     began = time.monotonic()
     with TemporaryDirectory(prefix="mutant-") as name:
-        copy = Path(name)
-        for folder in ("src", "tests"):
-            shutil.copytree(ROOT / folder, copy / folder, ignore=_IGNORED)
-        shutil.copy2(ROOT / "pyproject.toml", copy)
+        copy = _copied(Path(name))
         path = copy / PACKAGE / mutant.file
         path.write_text(path.read_text().replace(mutant.find, mutant.replace))
-        killed, reason = _run(mutant, copy)
+        killed, reason = _run(mutant.tests, copy, SECONDS)
     return Verdict(mutant, killed, reason, time.monotonic() - began)
 
 
-def _run(mutant: Mutant, copy: Path) -> tuple[bool, str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-    ]
+def baseline(mutants: Sequence[Mutant]) -> str | None:
+    """Run the tests of these mutants without any: what is red then, as none may be."""
+    files = sorted({test for m in mutants for test in m.tests if test.startswith("tests/")})
+    with TemporaryDirectory(prefix="mutant-") as name:
+        red, reason = _run(files, _copied(Path(name)), SECONDS * len(files))
+    return None if not red and reason == GREEN else reason
+
+
+def _copied(target: Path) -> Path:
+    for folder in ("src", "tests"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=_IGNORED)
+    shutil.copy2(ROOT / "pyproject.toml", target)
+    return target
+
+
+def _run(tests: Sequence[str], copy: Path, seconds: float) -> tuple[bool, str]:
+    """(whether a test was red, which one or why not)."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q"]
+    command += ["-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment |= {"MISSION_BOUND": "8", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
-        [*command, *mutant.tests],
+        command,
         cwd=copy,
         env=environment,
         stdout=subprocess.PIPE,
@@ -105,15 +111,15 @@ def _run(mutant: Mutant, copy: Path) -> tuple[bool, str]:
         text=True,
     ) as process:
         try:
-            output, _ = process.communicate(timeout=SECONDS)
+            output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.terminate()
             process.communicate()
-            return True, f"the tests do not end within {SECONDS} s"
+            return True, f"the tests do not end within {seconds:.0f} s"
     lines = output.splitlines()
     red = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
     if process.returncode == _RED and red:
         return True, red[0].split(" - ")[0]
     if process.returncode == 0:
-        return False, "survived: every test is green"
+        return False, GREEN
     return False, f"pytest ended with {process.returncode}: {output.strip()[-300:]}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
 from goldenpath.store.interface import Store
-from goldenpath.store.sqlite import open_store
+from goldenpath.store.sqlite import SqliteStore, open_store
 from goldenpath.testing.memory_store import Disk, MemoryStore, restored
 
 _FULL = 120_000
@@ -54,14 +55,17 @@ class SqliteSite:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._open: Any = None
-        self._more: list[Any] = []
+        self._open: SqliteStore | None = None
+        self._more: list[SqliteStore] = []
 
     async def open(self) -> Store:
         if self._open is not None:
-            await self._open.close()
+            await self._end(self._open)
         self._open = await open_store(self._directory / "store.db", durability="process")
         return self._open
+
+    async def _end(self, store: SqliteStore) -> None:
+        await store.close()
 
     async def restored(self, copy: Path) -> Store:
         store = await open_store(copy, durability="process")
@@ -86,3 +90,27 @@ class SqliteSite:
         for store in (self._open, *self._more):
             if store is not None:
                 await store.close()
+
+
+class KilledSqliteSite(SqliteSite):
+    """Opened again on what a process leaves that is killed: its files as they were, not closed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._deaths = 0
+
+    async def _end(self, store: SqliteStore) -> None:
+        self._deaths += 1
+        left = self._directory.parent / f"{self._directory.name}-{self._deaths}"
+
+        def copy(connection: object) -> None:
+            # The thread that writes is busy with this: the files stand still.
+            left.mkdir()
+            for end in ("", "-wal"):
+                file = self._directory / f"store.db{end}"
+                if file.exists():
+                    shutil.copy(file, left)
+
+        await store._core._writer.run(copy)  # pyright: ignore[reportPrivateUsage]
+        await store.close()
+        self._directory = left

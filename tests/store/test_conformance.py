@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 
 from goldenpath.store import interface
-from tests.store.clauses import CHECKS
-from tests.store.sites import MemorySite, SqliteSite
+from tests.store.sites import KilledSqliteSite, MemorySite, SqliteSite
+from tests.store.suite import CHECKS
 
 pytestmark = pytest.mark.anyio
+
+SITES: dict[str, Any] = {
+    "memory": lambda _: MemorySite(),
+    "sqlite": SqliteSite,
+    "sqlite-killed": KilledSqliteSite,
+}
 
 
 @pytest.fixture
@@ -21,9 +27,9 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", SITES)
 async def test_clause(check: str, store: str, tmp_path: Path) -> None:
-    site: Any = MemorySite() if store == "memory" else SqliteSite(tmp_path)
+    site = SITES[store](tmp_path)
     try:
         await CHECKS[check](site)
     finally:

@@ -31,6 +31,16 @@ class WebSocketProtocol(websockets_sansio_impl.WebSocketsSansIOProtocol):
             self.transport.write(_TOO_LARGE)
             self.transport.close()
 
+    async def send(self, message: Any) -> None:
+        """Take what the application sends.
+
+        uvicorn reports each refusal of an upgrade as an error of the application, so that anyone
+        could fill the diagnostics.
+        """
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
 
 def allow_long_tokens() -> None:
     """Let handshakes have lines of `MAX_LINE_BYTES`."""

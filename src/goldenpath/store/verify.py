@@ -233,7 +233,7 @@ class _UserCheck:
         try:
             while position.cursor < self._head.cursor:
                 batch = await self._store.read(self._user, position, 1000)
-                self._batch(position, batch)
+                await self._batch(position, batch)
                 if batch.to <= position.cursor:
                     return
                 if not marks or marks[-1] != batch.mark:
@@ -246,18 +246,33 @@ class _UserCheck:
         except PositionError as error:
             self._breach("positions of this log are known", position.cursor, str(error))
 
-    def _batch(self, position: Position, batch: Batch) -> None:
+    async def _batch(self, position: Position, batch: Batch) -> None:
         seqs = [_seq(event) for event in batch.events]
-        unseen = _between(self._unseen, batch.from_, batch.to)
-        wanted = [s for s in range(batch.from_ + 1, batch.to + 1) if s not in unseen]
-        if batch.to <= self._head.cursor and (
-            batch.from_ != position.cursor or batch.hidden < len(unseen) or seqs != wanted
-        ):
-            # Pruning while this runs can only hide more.
-            if batch.hidden > len(unseen) and set(seqs) < set(wanted):
-                return
-            text = f"to {batch.to}: {len(seqs)} events, {batch.hidden} hidden, not {len(unseen)}"
+        missing = set(range(batch.from_ + 1, batch.to + 1)) - set(seqs)
+        known = _between(self._unseen, batch.from_, min(batch.to, self._head.cursor))
+        fits = (
+            batch.from_ == position.cursor
+            and len(missing) == batch.hidden
+            and batch.to - batch.from_ == batch.hidden + len(seqs)
+            and seqs == sorted(seqs)
+        )
+        if fits and missing != known:
+            # What was pruned or appended since then is hidden too.
+            fits = known < missing <= await self._unseen_in(batch.from_, batch.to)
+        if not fits:
+            text = f"to {batch.to}: {len(seqs)} events, {batch.hidden} hidden, not {len(known)}"
             self._breach("what a reader gets adds up", batch.from_, text)
+
+    async def _unseen_in(self, after: Seq, upto: Seq) -> set[int]:
+        """What is hidden in (after, upto] by now."""
+        found: set[int] = set()
+        while after < upto:
+            _, page = await self._store.entries(self._user, after, upto - after)
+            if not page:
+                break
+            found.update(encoded.seq for encoded in page if encoded.hidden)
+            after = Seq(page[-1].seq)
+        return found
 
     # -- projections, receipts, demand ---------------------------------------------------------
 
@@ -298,9 +313,10 @@ class _UserCheck:
             if command_id in waiting:
                 self._breach("a settled command waits no more", receipt.seq, command_id)
             known = await self._store.outcome(self._user, command_id)
+            same = known == receipt
             if isinstance(known, Receipt) and known.body_hash is None and self._hidden:
-                receipt = replace(receipt, body_hash=None)  # erased with its run or thread
-            if known != receipt:
+                same = known == replace(receipt, body_hash=None)  # erased with its run or thread
+            if not same:
                 self._breach("a settled command has its receipt", receipt.seq, command_id)
 
     async def _demand(self) -> None:

@@ -9,11 +9,27 @@ from typing import Any
 from goldenpath.errors import StoreUnavailableError
 from goldenpath.store.interface import Store
 
-_WRITES = frozenset({"submit", "append", "acquire", "release", "acknowledge", "erase_user"})
+_WRITES = frozenset(
+    {
+        "submit",
+        "append",
+        "acquire",
+        "release",
+        "acknowledge",
+        "fetched",
+        "erase_user",
+        "prune",
+    }
+)
+"""What may fail after it took effect: its outcome is unknown to the caller."""
 
 
 class FaultyStore:
-    """Wraps a store; faults come from the random source given. Reads are delayed or refused."""
+    """Wraps a store; faults come from the random source given, so that a seed repeats them.
+
+    Each call fails at `rate` (0 to 1) with `StoreUnavailableError`: a write before or after it took
+    effect, a read before. Half of the calls wait up to `delay` seconds by `sleep`.
+    """
 
     def __init__(
         self,

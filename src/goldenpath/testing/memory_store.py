@@ -248,17 +248,23 @@ class MemoryStore:
         seqs = [entry.seq for entry in append.entries]
         if seqs != list(range(record.head + 1, record.head + 1 + len(seqs))):
             raise StoreRefusedError(f"entries {seqs} do not follow {record.head}")
+        # Decoded before anything is changed: what cannot be read leaves no half of an append.
+        bodies = [decode(encoded) for encoded in append.entries if encoded.type in PROJECTING]
         record.entries.extend(append.entries)
-        for encoded in append.entries:
-            if encoded.type in PROJECTING:
-                apply(record.rows, decode(encoded))
+        for entry in bodies:
+            apply(record.rows, entry)
         for command_id in list(record.inbox):
             if command_id in record.rows.receipts:
                 del record.inbox[command_id]
         for refusal in append.refused:
             row = record.inbox.get(refusal.command_id)
             if row is not None:
-                row.refusal, row.refused_ms = refusal, append.now_ms
+                # Whoever sends it again sends its text again; what is kept is whose id it is.
+                command = replace(row.command, body=b"")
+                record.inbox[refusal.command_id] = InboxRow(command, refusal, append.now_ms)
+        for command_id, row in list(record.inbox.items()):
+            if row.refusal is not None and row.refused_ms + _REFUSAL_MS < append.now_ms:
+                del record.inbox[command_id]
         for thread_id in append.erase_threads:
             # What this append says of the deletion stays: clients must hear of it.
             self._erase(record, thread_id, append.head)

@@ -127,12 +127,13 @@ class Log:
                     seq=self.head + 1,
                 ),
                 events.AgentStarted(
-                    agent="analyst", version="1", message_id=None, deadline_ms=300_000
+                    agent="analyst", version="1", message_id=MessageId(f"m-{run}"),
+                    deadline_ms=300_000,
                 ),
             ],
             run,
             thread=thread,
-        )
+        )  # fmt: skip
 
     async def answer(self, run: str, text: str, thread: str = "t1") -> None:
         """End a run with one piece."""

@@ -48,6 +48,8 @@ def run_child(path: Path, name: str, lines: int) -> list[str]:
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:
+            if not line.endswith("\n"):
+                break  # killed in the middle of saying it
             said.append(line)
             if len(said) == lines:
                 child.send_signal(signal.SIGKILL)

@@ -1,0 +1,444 @@
+"""Stores that are broken on purpose, and for each the clauses that must find it.
+
+Each breaks one thing as somebody might: a check forgotten, an order changed, a shortcut taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from goldenpath.errors import StoreUnavailableError
+from goldenpath.model.entries import EncodedEntry
+from goldenpath.model.ids import ORIGIN_MARK, Mark, RunId, Seq
+from goldenpath.store.interface import Batch, StoreStatus, Submission, UndeliveredAnswer
+from goldenpath.testing.memory_store import MemoryStore, MemoryWatch
+
+
+class Lossy(MemoryStore):
+    async def append(self, append: Any) -> None:
+        await super().append(append)
+        record = self.disk.user(append.user)
+        if len(record.entries) > 3:
+            last = record.entries[-1]
+            record.entries[-1] = EncodedEntry(last.seq, last.type, last.internal, b"")
+
+
+class Reordering(MemoryStore):
+    async def read(self, *args: Any, **kwargs: Any) -> Batch:
+        b = await super().read(*args, **kwargs)
+        return Batch(b.mark, b.from_, b.to, b.hidden, b.events[::-1])
+
+
+class DoubleAppending(MemoryStore):
+    async def append(self, append: Any) -> None:
+        record = self.disk.users.get(append.user)
+        if record is not None:
+            record.last_append = None
+            if record.head > append.head:
+                self.disk.users[append.user].entries.extend(append.entries)
+                return
+        await super().append(append)
+
+
+class ForgetsTheEpoch(MemoryStore):
+    async def append(self, append: Any) -> None:
+        record = self.disk.users.get(append.user)
+        if record is not None:
+            append = _with(append, epoch=record.epoch)
+        await super().append(append)
+
+
+class ForgetsTheMark(MemoryStore):
+    async def append(self, append: Any) -> None:
+        record = self.disk.users.get(append.user)
+        if record is not None:
+            append = _with(append, mark=record.mark)
+        await super().append(append)
+
+
+class ForgetsTheHead(MemoryStore):
+    async def append(self, append: Any) -> None:
+        record = self.disk.users.get(append.user)
+        if record is not None:
+            moved = [
+                EncodedEntry(record.head + n, e.type, e.internal, e.json)
+                for n, e in enumerate(append.entries, 1)
+            ]
+            append = _with(append, head=Seq(record.head), entries=moved)
+        await super().append(append)
+
+
+class WakesWithoutData(MemoryStore):
+    async def append(self, append: Any) -> None:
+        self._notify(append.user)
+        entries = append.entries
+        await super().append(append)
+        if entries and self.disk.user(append.user).head % 7 == 0:
+            del self.disk.user(append.user).entries[-1]
+
+
+class DataWithoutWaking(MemoryStore):
+    def _notify(self, user: Any) -> None:
+        return None
+
+
+class HiddenBySubtraction(MemoryStore):
+    async def read(self, *args: Any, **kwargs: Any) -> Batch:
+        b = await super().read(*args, **kwargs)
+        events = b.events[:2]
+        return Batch(b.mark, b.from_, b.to, b.to - b.from_ - len(events), events)
+
+
+class InboxByCursor(MemoryStore):
+    async def append(self, append: Any) -> None:
+        await super().append(append)
+        record = self.disk.user(append.user)
+        done = [e for e in append.entries if e.type == "command_settled"]
+        for name in list(record.inbox)[: len(done)]:
+            del record.inbox[name]
+
+
+class ForgetsReceipts(MemoryStore):
+    async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
+        self.disk.user(user).rows.receipts.pop(command_id, None)
+        return await super().submit(user, command_id, body, now_ms)
+
+
+class AnswersForeignIds(MemoryStore):
+    async def run(self, user: Any, run_id: Any) -> Any:
+        for record in self.disk.users.values():
+            if run_id in record.rows.runs:
+                return record.rows.runs[run_id]
+        return None
+
+
+class AcksGoBack(MemoryStore):
+    async def acknowledge(self, user: Any, device: Any, position: Any, devices: int = 50) -> None:
+        self.disk.user(user).check(position)
+        self.disk.user(user).acks[device] = position.cursor
+
+
+class PruneRemovesSeqs(MemoryStore):
+    async def prune(self, *args: Any, **kwargs: Any) -> int:
+        done = await super().prune(*args, **kwargs)
+        for record in self.disk.users.values():
+            record.entries = [e for e in record.entries if e.json]
+        return done
+
+
+class HalfAnAppend(MemoryStore):
+    async def append(self, append: Any) -> None:
+        await super().append(append)
+        if len(append.entries) == 2 and append.entries[1].internal:
+            del self.disk.user(append.user).entries[-1]
+
+
+class RefusalsStay(MemoryStore):
+    async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
+        row = self.disk.user(user).inbox.get(command_id)
+        if row is not None and row.refusal is not None:
+            return Submission("waiting")
+        return await super().submit(user, command_id, body, now_ms)
+
+
+class AnyPositionWillDo(MemoryStore):
+    async def read(self, user: Any, position: Any, *args: Any, **kwargs: Any) -> Batch:
+        if position.cursor > self.disk.user(user).head:
+            position = type(position)(ORIGIN_MARK, Seq(0))
+        return await super().read(user, position, *args, **kwargs)
+
+
+class DueIsForgotten(MemoryStore):
+    async def append(self, append: Any) -> None:
+        await super().append(_with(append, due_ms=None))
+
+
+class LeaseForAll(MemoryStore):
+    async def acquire(self, user: Any, host: Any, mark: Any) -> Any:
+        record = self.disk.users.get(user)
+        if record is not None:
+            record.holder = None
+        return await super().acquire(user, host, mark)
+
+
+class LosesWakeUps(MemoryStore):
+    """Waiting begins with forgetting what came before."""
+
+    def watch(self, user: Any) -> Any:
+        return _ForgetfulWatch(self._watches.setdefault(user, set()))
+
+
+class _ForgetfulWatch(MemoryWatch):
+    async def wait(self) -> None:
+        self._event.clear()
+        await super().wait()
+
+
+class WakesOneReaderOnly(MemoryStore):
+    def _notify(self, user: Any) -> None:
+        for watch in list(self._watches.get(user, ()))[:1]:
+            watch.notify()
+
+
+class SubmitsDoNotWake(MemoryStore):
+    async def submit(self, *args: Any, **kwargs: Any) -> Submission:
+        watches, self._watches = self._watches, {}
+        try:
+            return await super().submit(*args, **kwargs)
+        finally:
+            self._watches = watches
+
+
+class MarksRepeat(MemoryStore):
+    """Marks made of the epoch: a restored store gives the same ones again."""
+
+    async def acquire(self, user: Any, host: Any, mark: Any) -> Any:
+        record = self.disk.users.get(user)
+        return await super().acquire(user, host, Mark(f"m{record.epoch + 1 if record else 1}"))
+
+
+class EpochsBeginAgain(MemoryStore):
+    """The epoch is kept in memory only."""
+
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            record.epoch = 0
+
+
+class AppliesAnIdTwice(MemoryStore):
+    """The last append's id is forgotten with the activation."""
+
+    async def acquire(self, *args: Any, **kwargs: Any) -> Any:
+        activation = await super().acquire(*args, **kwargs)
+        self.disk.user(args[0]).last_append = None
+        return activation
+
+
+class RemembersEveryAppend(MemoryStore):
+    """What was refused once is answered as if it had been applied."""
+
+    async def append(self, append: Any) -> None:
+        seen = self.__dict__.setdefault("seen", set())
+        if (append.user, append.append_id) in seen and append.head < self.disk.head(append.user):
+            return
+        seen.add((append.user, append.append_id))
+        await super().append(append)
+
+
+class AppendsAreLostInACrash(MemoryStore):
+    """The last append is not durable when it returns."""
+
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            del record.entries[-1:]
+
+
+class InboxIsLostInACrash(MemoryStore):
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            record.inbox.clear()
+
+
+class NewestCommandFirst(MemoryStore):
+    async def pending(self, user: Any) -> Any:
+        return (await super().pending(user))[::-1]
+
+
+class AnyBodyWillDo(MemoryStore):
+    async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
+        row = self.disk.user(user).inbox.get(command_id)
+        return await super().submit(
+            user, command_id, body if row is None else row.command.body, now_ms
+        )
+
+
+class RefusedAppendHalfApplied(MemoryStore):
+    """What the append says of commands is done before it is checked."""
+
+    async def append(self, append: Any) -> None:
+        for refusal in append.refused:
+            row = self.disk.user(append.user).inbox.get(refusal.command_id)
+            if row is not None:
+                row.refusal, row.refused_ms = refusal, append.now_ms
+        await super().append(append)
+
+
+class EmptyAppendsAreNothing(MemoryStore):
+    async def append(self, append: Any) -> None:
+        if append.entries:
+            await super().append(append)
+
+
+class SkipsWhatIsHidden(MemoryStore):
+    """`hidden` counts the journal only, not what was pruned or erased."""
+
+    async def read(self, user: Any, position: Any, *args: Any, **kwargs: Any) -> Batch:
+        b = await super().read(user, position, *args, **kwargs)
+        inside = self.disk.user(user).entries[b.from_ : b.to]
+        return Batch(b.mark, b.from_, b.to, sum(e.internal for e in inside), b.events)
+
+
+class TheNewestMarkForAll(MemoryStore):
+    async def read(self, user: Any, *args: Any, **kwargs: Any) -> Batch:
+        b = await super().read(user, *args, **kwargs)
+        return Batch(self.disk.user(user).mark, b.from_, b.to, b.hidden, b.events)
+
+
+class NoBoundOnBytes(MemoryStore):
+    async def read(self, user: Any, position: Any, limit: int = 1000, *_: Any, **__: Any) -> Batch:
+        return await super().read(user, position, limit, 1 << 40)
+
+
+class AnyoneMayRelease(MemoryStore):
+    async def release(self, user: Any, epoch: int) -> None:
+        await super().release(user, self.disk.user(user).epoch)
+
+
+class DemandOfTheRefused(MemoryStore):
+    """Refused commands count as waiting."""
+
+    async def demand(self, now_ms: int, limit: int = 1000) -> Any:
+        found = await super().demand(now_ms, limit)
+        return found + [u for u, r in self.disk.users.items() if r.inbox and u not in found]
+
+
+class PagesWithTheLastItem(MemoryStore):
+    """`before` is taken as inclusive."""
+
+    async def history(self, user: Any, thread_id: Any, limit: int, before: Any) -> Any:
+        return await super().history(user, thread_id, limit, before and before + 1)
+
+
+class RowsAreForgottenInACrash(MemoryStore):
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            record.rows.approvals.clear()
+
+
+class FetchedIsAll(MemoryStore):
+    """One answer that was read counts for everything before it."""
+
+    async def fetched(self, user: Any, run_ids: Sequence[RunId]) -> None:
+        runs = self.disk.user(user).rows.runs
+        ended = [runs[one].last_seq for one in run_ids if one in runs]
+        upto = max((one for one in ended if one is not None), default=0)
+        await super().fetched(
+            user, [r.run_id for r in runs.values() if (r.last_seq or upto + 1) <= upto]
+        )
+
+
+class ChildrenAreAnswers(MemoryStore):
+    async def undelivered(self, limit: int = 1000) -> Any:
+        found = await super().undelivered(limit)
+        for user, record in self.disk.users.items():
+            for row in record.rows.runs.values():
+                if row.parent_run_id is not None and row.last_seq is not None:
+                    found.append(_undelivered(user, row))
+        return found
+
+
+class ErasesTheTitleOnly(MemoryStore):
+    """The rows go, the entries stay."""
+
+    def _erase(self, record: Any, thread_id: Any, upto: int) -> None:
+        return None
+
+
+class ErasesEveryone(MemoryStore):
+    async def erase_user(self, user: Any, epoch: int, mark: Any) -> None:
+        await super().erase_user(user, epoch, mark)
+        for record in self.disk.users.values():
+            self._erase(record, None, record.head)
+
+
+class KeepsBodyHashes(MemoryStore):
+    """An erased command is still told from another one."""
+
+    async def append(self, append: Any) -> None:
+        before = dict(self.disk.user(append.user).rows.receipts)
+        await super().append(append)
+        self.disk.user(append.user).rows.receipts.update(before)
+
+
+class PrunesOpenRuns(MemoryStore):
+    async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
+        done = await super().prune(before_ms, everything=everything, limit=limit)
+        for record in self.disk.users.values():
+            for index, entry in enumerate(record.entries):
+                if entry.type == "agent_output":
+                    self._hide(record, index)
+        return done
+
+
+class PrunesTheRootOnly(MemoryStore):
+    @staticmethod
+    def _tree(rows: Any, root: Any) -> set[RunId]:
+        return {root.run_id}
+
+
+class PrunesTheMarks(MemoryStore):
+    """The entries' marks go with the entries."""
+
+    async def prune(self, *args: Any, **kwargs: Any) -> int:
+        done = await super().prune(*args, **kwargs)
+        for record in self.disk.users.values():
+            record.marks = record.marks[-1:] if done > 1 else []
+        return done
+
+
+class BackupOfHalf(MemoryStore):
+    """The log is copied before the rest."""
+
+    async def backup(self, target: Any) -> None:
+        logs = {user: list(record.entries) for user, record in self.disk.users.items()}
+        await asyncio.sleep(0)
+        now = {user: record.entries for user, record in self.disk.users.items()}
+        for user, entries in logs.items():
+            self.disk.users[user].entries = entries[:-1]
+        await super().backup(target)
+        for user, entries in now.items():
+            self.disk.users[user].entries = entries
+
+
+class SaysThatAllIsWell(MemoryStore):
+    """A full disk is not told."""
+
+    def status(self) -> StoreStatus:
+        return StoreStatus(writable=True)
+
+
+class NeverComesBack(MemoryStore):
+    """Once it could not write it never does again, without a restart."""
+
+    def _write(self, user: Any) -> Any:
+        try:
+            return super()._write(user)
+        except StoreUnavailableError:
+            self.dead = True
+            raise
+
+
+class WritesThatAreDropped(MemoryStore):
+    """A full disk takes everything and keeps nothing."""
+
+    async def append(self, append: Any) -> None:
+        if self.disk.writable:
+            await super().append(append)
+
+
+def _undelivered(user: Any, row: Any) -> UndeliveredAnswer:
+    return UndeliveredAnswer(user=user, run=row)
+
+
+def _with(append: Any, **changes: Any) -> Any:
+    fields = {name: getattr(append, name) for name in append.__struct_fields__}
+    return type(append)(**{**fields, **changes})
+
+
+BROKEN: dict[type[MemoryStore], str] = {}
