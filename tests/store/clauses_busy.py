@@ -158,7 +158,9 @@ async def a5_a_group_of_users_with_a_refused_one_in_it(site: Site) -> None:
             _, entries = await store.entries(engine.user, Seq(0))
             assert [one.seq for one in entries] == list(range(1, engine.head + 1))
             assert len(await seen(store, engine.user)) == engine.head
-            assert not [t for t in await store.threads(engine.user, 99, None) if t.thread_id == "wrong"]
+            assert not [
+                t for t in await store.threads(engine.user, 99, None) if t.thread_id == "wrong"
+            ]
         store = await site.open()
 
 
@@ -296,9 +298,7 @@ async def e3_readers_follow_while_it_is_appended_pruned_and_erased(site: Site) -
         nonlocal done
         for number in range(5):
             await engine.whole(f"new{number}")
-        await engine.write(
-            ("gone", None, events.ThreadDeleted()), erase_threads=[ThreadId("gone")]
-        )
+        await engine.write(("gone", None, events.ThreadDeleted()), erase_threads=[ThreadId("gone")])
         for number in range(5):
             await engine.whole(f"newer{number}")
         done = True

@@ -696,7 +696,9 @@ async def b1_a_restored_store_is_another_log_from_there(site: Site) -> None:
     assert again.activation.head == kept
     await again.whole("r3")
     await raises(PositionError, restored.read(ADA, Position(Mark("m1"), Seq(engine.head))))
-    assert all(e["run_id"] != "r2" for b in await read_all(restored) for e in map(json.loads, b.events))
+    assert all(
+        e["run_id"] != "r2" for b in await read_all(restored) for e in map(json.loads, b.events)
+    )
 
 
 @clause
