@@ -55,8 +55,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._now = max(self._now, scheduled[0].when())
         # What becomes ready together is in any order: who wakes first is the seed's choice. What
         # is ready already keeps its order, which asyncio promises and agents may rely on.
+        # A busy process is late, never early: the clock is past whatever timer has fired.
         due: list[Any] = []
-        while scheduled and scheduled[0].when() <= self._now + self._slack:
+        until = self._now + self._slack
+        while scheduled and scheduled[0].when() <= until:
+            self._now = max(self._now, scheduled[0].when())
             handle = heapq.heappop(scheduled)
             handle._scheduled = False
             if not handle._cancelled:
