@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -363,3 +365,19 @@ async def test_a_store_that_fails_refuses_and_recovers() -> None:
 def test_a_tool_called_outside_of_a_run_is_its_function() -> None:
     assert time.time() > 0
     assert keep("1", {})["pin"] == "1"
+
+
+async def test_what_a_run_raises_while_it_is_cancelled_is_not_reported_as_lost() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    @agent("raiser")
+    async def raiser(run: RunContext, message: str) -> None:
+        run._open().stop("cancelled")  # as a cancel that comes in the same turn of the loop
+        raise ValueError("wrong")
+
+    async with bench([raiser]) as it:
+        end, _ = await it.ask("x")
+        assert end["status"] == "cancelled"
+    gc.collect()
+    assert reported == []

@@ -45,7 +45,7 @@ class Abandoned:
 
 
 async def stop(body: asyncio.Future[Any], seconds: float, abandoned: Abandoned, what: str) -> None:
-    """Cancel a body and wait for its end; abandon it after `seconds`.
+    """Cancel a body and wait for its end; abandon it after `seconds`. What it raised is nobody's.
 
     Being cancelled itself meanwhile shortens nothing: a body is awaited or counted, never lost.
     """
