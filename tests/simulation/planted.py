@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+from msgspec.structs import replace
+
 from goldenpath.engine import execution, host, journal, outbox, toolcall, user_engine
-from goldenpath.errors import StoreRefusedError, StoreUnavailableError
-from goldenpath.model.ids import AppendId
+from goldenpath.model.ids import AppendId, Seq
 from goldenpath.store.interface import Batch
 from goldenpath.testing import memory_store
 
@@ -56,27 +57,26 @@ def _deliver_before_durable(original: Any) -> Any:
     return append
 
 
-@_plant(outbox.Outbox, "_until_answered")
+@_plant(outbox.Outbox, "_send")
 def _append_again_with_a_new_id(original: Any) -> Any:
-    async def until_answered(self: Any, append: Any) -> None:
-        number = 0
-        while True:
-            try:
-                return await self._store.append(append)
-            except StoreUnavailableError:
-                number += 1
-                head = await self._store.head(self._user)
-                entries = [
-                    type(e)(head.cursor + n, e.type, e.internal, e.json)
-                    for n, e in enumerate(append.entries, 1)
-                ]
-                append = type(append)(**{f: getattr(append, f) for f in append.__struct_fields__}
-                                      | {"append_id": AppendId(f"{append.append_id}.{number}"),
-                                         "head": head.cursor, "entries": entries})  # fmt: skip
-            except StoreRefusedError:
-                raise outbox.FencedError from None
+    def send(self: Any) -> None:
+        flight = self._flight
+        if flight is None or not flight.repeats:
+            original(self)
+            return
 
-    return until_answered
+        async def again() -> None:
+            one = flight.append
+            head = (await self._store.head(self._user)).cursor
+            entries = [
+                replace(e, seq=Seq(head + number)) for number, e in enumerate(one.entries, 1)
+            ]
+            append_id = AppendId(f"{one.append_id}.{flight.repeats}")
+            await self._store.append(replace(one, append_id=append_id, head=head, entries=entries))
+
+        asyncio.ensure_future(again()).add_done_callback(self._answered)
+
+    return send
 
 
 @_plant(memory_store.MemoryStore, "read")

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from goldenpath.compose.app import App
 from goldenpath.compose.handshake import WebSocketProtocol, allow_long_tokens
 from goldenpath.compose.ops import ops_app
-from goldenpath.compose.tuning import tuned_garbage_collection
+from goldenpath.compose.tuning import tuned_interpreter
 from goldenpath.config import Settings
 from goldenpath.config.settings import split_address
 from goldenpath.errors import ConfigError
@@ -73,7 +73,7 @@ async def serve(
     ready: Callable[[str], Awaitable[bool]] | None = None,
 ) -> None:
     """Serve until a signal. `ready(url)` is called once clients can connect; False ends it all."""
-    with _listeners(settings, ops) as (listener, ops_listener), tuned_garbage_collection():
+    with _listeners(settings, ops) as (listener, ops_listener), tuned_interpreter():
         async with _stopping() as stopping, app.running(settings) as assembly:
             servers = [_server(app.asgi(), settings)]
             sockets = [listener]

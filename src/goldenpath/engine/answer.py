@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 from goldenpath.engine.journal import Part
@@ -13,8 +12,6 @@ from goldenpath.model.ids import PartId
 if TYPE_CHECKING:
     from goldenpath.engine.execution import Execution
 
-_TICK = 0.01
-"""Flushes of all runs fall on multiples of this (seconds): they meet in one commit group."""
 _PIECE = 64 * 1024
 
 
@@ -32,7 +29,9 @@ class AnswerWriter:
         self._recorded: str | None = None
         self._met = 0
         self._buffer: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = execution.engine.ticks
+        self._armed = False
+        self._closed = False
 
     def write(self, text: str) -> None:
         """Take a piece; it is in the log within the coalescing interval."""
@@ -51,10 +50,9 @@ class AnswerWriter:
                 return
             text = rest
         self._buffer.append(text)
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            due = math.floor((loop.time() + self._coalesce) / _TICK) * _TICK
-            self._timer = loop.call_at(due, self.flush)
+        if not self._armed:
+            self._armed = True
+            self._ticks.call_within(self._coalesce, self._on_tick)
 
     def _open_part(self) -> None:
         parts = self._journal.parts
@@ -86,8 +84,8 @@ class AnswerWriter:
         part = self._current()
         offset = 0 if restart or part is None else part.length
         bodies: list[AgentOutput] = []
-        for start in range(0, len(text), _PIECE) or (0,):
-            piece = text[start : start + _PIECE]
+        while text or not bodies:
+            piece, text = text[:_PIECE], text[_PIECE:]
             bodies.append(
                 AgentOutput(part_id=self._part, offset=offset, text=piece, restart=restart)
             )
@@ -99,11 +97,13 @@ class AnswerWriter:
         parts = self._journal.parts
         return parts[self._index - 1] if self._index <= len(parts) else None
 
+    def _on_tick(self) -> None:
+        self._armed = False
+        if not (self._closed or self._execution.engine.outbox.fenced):
+            self.flush()
+
     def flush(self) -> None:
         """Add what was written to the log."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._buffer:
             text = "".join(self._buffer)
             self._buffer.clear()
@@ -163,7 +163,5 @@ class AnswerWriter:
                 self._emit("", restart=True)
 
     def close(self) -> None:
-        """No more timers; what was written stays in the buffer until the end is written."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """No more flushes by time; what was written stays until the end is written."""
+        self._closed = True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -46,7 +46,7 @@ class RunContext:
 
     def __init__(self, execution: Execution, history: Sequence[Message]) -> None:
         self._execution: Execution | None = execution
-        self._thread = threading.get_ident()  # asking for the running loop costs a system call
+        self._thread = get_ident()  # asking for the running loop costs a system call
         self.user_id: UserId = execution.user
         self.thread_id: ThreadId = execution.run.thread_id
         self.run_id: RunId = execution.run.run_id
@@ -66,7 +66,7 @@ class RunContext:
         execution = self._execution
         if execution is None:
             raise RunEndedError(f"run {self.run_id} has ended, or goes on in another attempt")
-        if threading.get_ident() != self._thread:
+        if get_ident() != self._thread:
             raise RunEndedError(
                 "a RunContext belongs to its event loop; use ToolContext in threads"
             )
@@ -78,7 +78,9 @@ class RunContext:
 
     async def write(self, piece: str) -> None:
         """Write a piece of the answer: `agent_output`. Waits only if the store is far behind."""
-        execution = self._open()
+        execution = self._execution
+        if execution is None or get_ident() != self._thread:
+            execution = self._open()
         if execution.write(piece):
             await execution.caught_up()
 

@@ -49,6 +49,8 @@ class Execution:
         self.budget = Budget(run.remaining_ms, lambda: self.stop("timed_out"))
         self.usage: dict[str, int | float] = {}
         self.answer = AnswerWriter(self)
+        self._outbox = engine.outbox
+        self._most_unsent = self.limits.unsent_bytes
         self._scope = Scope("", None)
         self._stop: Stop | None = None
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -83,7 +85,7 @@ class Execution:
             for timer in (self._park_timer, self._stall_timer):
                 if timer is not None:
                     timer.cancel()
-            if body is not None and not body.done():
+            if body is not None:
                 await bodies.stop(
                     body, self.limits.cancel_seconds, self.engine.abandoned, f"agent {run.agent}"
                 )
@@ -238,9 +240,11 @@ class Execution:
             self.emit(events.AgentThinking(text=text, step=step))
 
     def write(self, text: str) -> bool:
-        self._going()
+        """Take a piece of the answer; true if the store is far behind."""
+        if self._stop is not None:
+            raise asyncio.CancelledError
         self.answer.write(text)
-        return self.engine.outbox.unsent_bytes > self.limits.unsent_bytes
+        return self._outbox.unsent_bytes > self._most_unsent
 
     async def caught_up(self) -> None:
         """Wait until the store has what this run wrote."""

@@ -14,6 +14,7 @@ from goldenpath.engine.bodies import Abandoned
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.limits import Limits
 from goldenpath.engine.ports import Clock, Ids, Observer, SystemClock, SystemIds
+from goldenpath.engine.ticks import Ticks
 from goldenpath.engine.user_engine import UserExecutionEngine
 from goldenpath.errors import (
     CodecError,
@@ -63,6 +64,7 @@ class EngineHost:
         self.ids: Ids = ids or SystemIds()
         self.observer = observer or Observer()
         self.abandoned = Abandoned(self.limits.abandoned_bodies, self.observer)
+        self.ticks = Ticks()
         self.host_id = HostId(self.ids.new())
         self.quarantine: dict[UserId, str] = {}
         """Users whose log cannot be applied, and why. Others feel nothing of it."""

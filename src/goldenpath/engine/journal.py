@@ -96,6 +96,8 @@ class Journal:
     def record(self, entry: Entry) -> None:
         """Fold an entry of this run that is in the log, or about to be."""
         match entry.body:
+            case events.AgentOutput() as body:  # first, for most entries are
+                self._piece(body)
             case journal.StepStarted() as body:
                 step = self.steps.get(body.key)
                 if step is None:
@@ -120,8 +122,6 @@ class Journal:
                 self.calls[body.call_id] = OpenCall(body.call_id, body.tool, None)
             case events.ToolCompleted() as body:
                 self.calls.pop(body.call_id, None)
-            case events.AgentOutput() as body:
-                self._piece(body)
             case events.AgentThinking() as body:
                 self._thoughts[body.text, body.step] += 1
             case journal.RunParked():

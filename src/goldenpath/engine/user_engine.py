@@ -15,6 +15,7 @@ from goldenpath.engine.limits import Limits
 from goldenpath.engine.outbox import FencedError, Outbox
 from goldenpath.engine.ports import Clock, Ids, Observer
 from goldenpath.engine.run import Run, closing
+from goldenpath.engine.ticks import Ticks
 from goldenpath.errors import CodecError, StoreUnavailableError
 from goldenpath.model import events
 from goldenpath.model.commands import Receipt
@@ -37,6 +38,7 @@ class Services(Protocol):
     ids: Ids
     observer: Observer
     abandoned: Abandoned
+    ticks: Ticks
 
     def take_slot(self, user: UserId) -> bool:
         """A place among the host's active runs; False: the user is woken when it may try again."""
@@ -63,6 +65,7 @@ class UserExecutionEngine:
         self.ids = services.ids
         self.observer = services.observer
         self.abandoned = services.abandoned
+        self.ticks = services.ticks
         self.activation = activation
         self.runs: dict[RunId, Run] = {}
         self.threads = asyncio.Semaphore(self.limits.threads_per_user)
@@ -133,11 +136,11 @@ class UserExecutionEngine:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 await self._load()
-                pump = tasks.create_task(self.outbox.pump())
+                guard = tasks.create_task(self.outbox.guard())
                 self._recover()
                 self._serving = True
                 await self._serve()
-                pump.cancel()
+                guard.cancel()
         except* FencedError:
             pass
         finally:
@@ -183,9 +186,7 @@ class UserExecutionEngine:
         if not (self._leaving or self._draining):
             return False
         self.outbox.touch()
-        while not self.outbox.idle:
-            await self.outbox.durable()
-            await asyncio.sleep(0)
+        await self.outbox.drained()
         if self._woken.is_set() and not self._draining:
             self._leaving = False
             return False
@@ -254,6 +255,7 @@ class UserExecutionEngine:
             self._state,
             self.clock,
             self.ids,
+            self.ticks,
             due=self._due_ms,
             settled=self._on_settled,
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from goldenpath.engine.ports import Observer
 from goldenpath.errors import PositionError, StoreUnavailableError
 from goldenpath.model.ids import UserId
-from goldenpath.store.interface import Batch, Position, Store, Watch
+from goldenpath.store.interface import Batch, Position, Store
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class StoreGoneError(Exception):
 
 def has_terminal(batch: Batch) -> bool:
     """True if a run's end is among the events: its delivery is worth a receipt at once."""
-    return any(_TERMINAL in event[:80] for event in batch.events)
+    return any(event.find(_TERMINAL, 0, 80) >= 0 for event in batch.events)
 
 
 async def patiently(read: Callable[[], Awaitable[T]], seconds: float) -> T:
@@ -107,26 +107,23 @@ class Pump:
         watch = self._store.watch(self._user)
         try:
             while True:
-                batch = await self._next(watch)
-                await self._write(batch)
-                if self._live and batch.events:
-                    if self._batches % _SAMPLE == 0:
-                        self._observer.delivery_lag(_age(batch.events[0]))
-                    self._batches += 1
-                self.position = Position(batch.mark, batch.to)
+                try:
+                    batch = await self._read()
+                except StoreUnavailableError:
+                    batch = await patiently(self._read, self._patience)
+                if batch.to != batch.from_:
+                    await self._write(batch)
+                    self.position = Position(batch.mark, batch.to)
+                    if self._live and batch.events:
+                        if self._batches % _SAMPLE == 0:
+                            self._observer.delivery_lag(_age(batch.events[0]))
+                        self._batches += 1
+                    if batch.more:
+                        continue
+                await watch.wait()
+                self._live = True
         finally:
             watch.close()
 
     def _read(self) -> Awaitable[Batch]:
         return self._store.read(self._user, self.position, max_bytes=_FRAME_BYTES)
-
-    async def _next(self, watch: Watch) -> Batch:
-        while True:
-            try:
-                batch = await self._read()
-            except StoreUnavailableError:
-                batch = await patiently(self._read, self._patience)
-            if batch.to != batch.from_:
-                return batch
-            await watch.wait()
-            self._live = True

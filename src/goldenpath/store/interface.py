@@ -33,6 +33,8 @@ Reading
      wake for nothing, and a wake between `watch()` and `wait()` is not lost.
  R7  Reading never waits for writers and appending never for readers.
  R8  A batch honours `limit` entries and about `max_bytes`, with at least one entry if there is one.
+R9  A batch that says `more` is false reached the head: what is behind it was appended later, and
+    wakes the watches that were there before.
 Leases
  L1  `acquire` gives an epoch greater than any before for that user, and a new mark.
  L2  After `acquire`, appends with an older epoch are refused for ever.
@@ -69,7 +71,7 @@ Keeping
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -101,13 +103,17 @@ class Position(NamedTuple):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What a read found: events as stored JSON, and how many entries were hidden."""
+    """What a read found: events as stored JSON, and how many entries were hidden.
+
+    `more` is false only if nothing was behind `to` (R9): then a watch tells of what comes next.
+    """
 
     mark: Mark
     from_: Seq
     to: Seq
     hidden: int
     events: list[bytes]
+    more: bool = True
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -241,7 +247,10 @@ class Store(Protocol):
         ...
 
     # log
-    async def append(self, append: Append) -> None: ...
+    def append(self, append: Append) -> Awaitable[None]:
+        """See clauses A. A future or a coroutine: to be awaited in any case."""
+        ...
+
     async def read(
         self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20
     ) -> Batch: ...

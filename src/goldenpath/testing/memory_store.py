@@ -301,7 +301,7 @@ class MemoryStore:
             else:
                 events.append(entry.json)
         mark = position.mark if to == position.cursor else record.mark_at(to)
-        return Batch(mark, position.cursor, to, hidden, events)
+        return Batch(mark, position.cursor, to, hidden, events, to < len(record.entries))
 
     async def entries(
         self, user: UserId, after: Seq, limit: int = 1000

@@ -104,7 +104,12 @@ class Core:
         self.readers = ReaderPool(path, loop)
         self._writer = WriterThread(path, durability, found.connection, loop)
         self._committer = Committer(
-            self._writer, self.stats, replayed.last_group, self._apply, self._group_applied
+            self._writer,
+            self.stats,
+            replayed.last_group,
+            self._apply,
+            self._group_applied,
+            self._evict,
         )
         self.settler = Settler(
             path=path,
@@ -222,6 +227,10 @@ class Core:
     ) -> None:
         """Make an operation durable and apply it; see `Committer.commit`."""
         await self._committer.commit(state, prepare, exclusive=exclusive, size=size)
+
+    def enqueue(self, state: UserState, prepare: Prepare, size: int) -> asyncio.Future[None]:
+        """`commit` of an exclusive operation, without a task; see `Committer.enqueue`."""
+        return self._committer.enqueue(state, prepare, exclusive=True, size=size)
 
     def check_open(self) -> None:
         """Raise `StoreUnavailableError` once it is closed."""

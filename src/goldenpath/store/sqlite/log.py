@@ -32,14 +32,14 @@ def read_memory(state: UserState, position: Position, limit: int, max_bytes: int
         return None
     offset = cursor - state.settled_seq
     if offset >= len(state.entries):
-        return Batch(position.mark, cursor, cursor, 0, [])
+        return Batch(position.mark, cursor, cursor, 0, [], False)
     entries = bounded(state.entries[offset : offset + limit], max_bytes)
     to = entries[-1].seq
     mark = mark_at(state, to)
     if mark is None:
         return None
     events = [entry.json for entry in entries if not entry.internal and entry.json]
-    return Batch(mark, cursor, Seq(to), len(entries) - len(events), events)
+    return Batch(mark, cursor, Seq(to), len(entries) - len(events), events, to < state.head)
 
 
 async def read(
@@ -49,10 +49,13 @@ async def read(
     found = await find(state, readers, position.cursor, limit, max_bytes, position=position)
     entries = found.entries
     if not entries:
-        return Batch(position.mark, position.cursor, position.cursor, 0, [])
+        return Batch(
+            position.mark, position.cursor, position.cursor, 0, [], position.cursor < state.head
+        )
+    to = entries[-1].seq
     events = [entry.json for entry in entries if not entry.internal and entry.json]
     hidden = sum(entry.hidden for entry in entries)
-    return Batch(found.mark, position.cursor, Seq(entries[-1].seq), hidden, events)
+    return Batch(found.mark, position.cursor, Seq(to), hidden, events, to < state.head)
 
 
 async def find(
@@ -109,7 +112,9 @@ async def find(
 
 def _check(state: UserState, position: Position | None) -> bool:
     # True if memory could tell that it is valid; False if the settled marks must be asked.
-    if position is None:
+    if position is None or (
+        position.mark == state.mark and 0 <= position.cursor <= state.head  # the usual case
+    ):
         return True
     last = last_seq_of(state, position.mark)
     if last is None:

@@ -234,7 +234,8 @@ def _apply_append(state: UserState, operation: Appended, codec: int) -> None:
                 b"", item.body_hash, refused.error, operation.now_ms
             )
             state.inbox_dirty.add(refused.command_id)
-    forget_refusals(state, operation.now_ms)
+    if state.inbox:
+        forget_refusals(state, operation.now_ms)
     state.due_ms = operation.due_ms
     state.last_append = operation.append_id
 

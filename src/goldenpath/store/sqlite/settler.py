@@ -28,7 +28,7 @@ from goldenpath.store.sqlite.threads import (
     truncate_wal,
 )
 
-TAIL_ENTRIES = 20_000
+TAIL_ENTRIES = 40_000
 TAIL_BYTES = 16 * 1024 * 1024
 """The tail is settled when it holds more than this, or when nothing has happened for `IDLE_S`,
 or after `MAX_AGE_S`."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from functools import partial
 from pathlib import Path
 
-from goldenpath.errors import LeaseHeldError, RefusedError, StoreRefusedError
+from goldenpath.errors import (
+    LeaseHeldError,
+    RefusedError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 from goldenpath.model.commands import Receipt, body_hash
 from goldenpath.model.ids import (
     CommandId,
@@ -136,15 +142,18 @@ class SqliteStore(Reads):
 
     # Log
 
-    async def append(self, append: Append) -> None:
+    def append(self, append: Append) -> Awaitable[None]:
         """See clauses A and S4."""
         size = sum([len(entry.json) for entry in append.entries])
-        state = self._core.at_hand(append.user)
+        state = self._core.states.get(append.user)
         if state is not None:  # the hot path: an engine's user is in memory
-            await self._core.commit(state, lambda: check_append(state, append), size=size)
-            return
-        async with self._core.use(append.user) as loaded:
-            await self._core.commit(loaded, lambda: check_append(loaded, append), size=size)
+            with contextlib.suppress(StoreUnavailableError):  # raised where it is awaited
+                return self._core.enqueue(state, partial(check_append, state, append), size)
+        return self._append(append, size)
+
+    async def _append(self, append: Append, size: int) -> None:
+        async with self._core.use(append.user) as state:
+            await self._core.commit(state, partial(check_append, state, append), size=size)
 
     async def read(
         self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20

@@ -24,7 +24,7 @@ import msgspec
 import uvicorn
 
 from goldenpath.compose.stores import open_store
-from goldenpath.compose.tuning import tune_garbage_collection
+from goldenpath.compose.tuning import tune_interpreter
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import Agent, AgentRegistry, agent, tool
 from goldenpath.engine.host import EngineHost
@@ -236,7 +236,7 @@ async def raw_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def main(kind: str, directory: Path) -> None:
-    tune_garbage_collection()
+    tune_interpreter()
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
 
     async def serve(app: Any) -> None:
