@@ -5,8 +5,10 @@ import json
 import anyio
 import pytest
 
+from goldenpath import App, RunContext, agent
+from goldenpath.config import Settings
 from goldenpath.model.ids import DeviceId, UserId
-from tests.cli.conftest import Invoke, running
+from tests.cli.conftest import SECRET, Invoke, running
 
 
 def listed(out: str) -> list[tuple[str, str, str]]:
@@ -32,6 +34,32 @@ def test_all_runs_newest_first(url: str, goldenpath: Invoke) -> None:
 def test_filters(url: str, goldenpath: Invoke, flags: list[str], count: int) -> None:
     code, out, _ = goldenpath("runs", "--store", url, "--json", *flags)
     assert (code, len(out.splitlines())) == (0, count)
+
+
+def test_runs_that_the_next_start_goes_on_with(url: str, goldenpath: Invoke) -> None:
+    """A server that was stopped in their midst leaves them `resuming`."""
+
+    async def stop_in_the_midst() -> None:
+        begun = anyio.Event()
+
+        @agent("patient")
+        async def patient(run: RunContext, message: str) -> str | None:
+            begun.set()
+            await anyio.sleep_forever()
+
+        app = App([patient])
+        async with app.running(Settings(store=url, auth_secret=SECRET, drain=0)):
+            await app.send(user_id="eve", text="a long question")
+            await begun.wait()
+
+    anyio.run(stop_in_the_midst)
+    code, out, _ = goldenpath("runs", "--store", url, "--json", "--status", "resuming")
+    assert (code, listed(out)) == (0, [("eve", "a long question", "resuming")])
+    assert json.loads(out)["parked"] == "shutdown"
+    _, out, _ = goldenpath("runs", "--store", url, "--user", "eve")
+    assert "resuming (shutdown)" in out
+    _, out, _ = goldenpath("runs", "--store", url, "--json", "--status", "running")
+    assert out == ""
 
 
 def test_people_get_a_table(url: str, goldenpath: Invoke) -> None:

@@ -12,7 +12,8 @@ from goldenpath.engine.definitions import Agent, AgentRegistry
 from goldenpath.engine.host import EngineHost, Settled
 from goldenpath.engine.limits import Limits
 from goldenpath.model import commands
-from goldenpath.model.ids import CommandId, ThreadId, UserId
+from goldenpath.model.ids import CommandId, RunId, ThreadId, UserId
+from goldenpath.model.views import RunRow
 from goldenpath.store.verify import verify
 from goldenpath.testing.memory_store import Disk, MemoryStore
 
@@ -67,6 +68,19 @@ class Bench:
                     found = [e for e in self.events(run_id) if e["type"] == type_]
                     if len(found) >= count:
                         return found[count - 1]["data"]
+                    await watch.wait()
+        finally:
+            watch.close()
+
+    async def row(self, run_id: str | None, **wanted: Any) -> RunRow:
+        """Wait until the run's row has these fields, and give it."""
+        watch = self.host.store.watch(USER)
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    row = await self.host.store.run(USER, RunId(run_id or ""))
+                    if row is not None and all(getattr(row, k) == v for k, v in wanted.items()):
+                        return row
                     await watch.wait()
         finally:
             watch.close()

@@ -6,11 +6,15 @@ import asyncio
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import ToolContext, agent, tool
 from goldenpath.errors import ToolFailedError
-from tests.engine.kit import bench, kill
+from goldenpath.model import commands
+from goldenpath.model.ids import RunId
+from goldenpath.testing.memory_store import MemoryStore
+from tests.engine.kit import LIMITS, USER, bench, kill
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +203,75 @@ async def test_a_shutdown_is_no_death() -> None:
         assert end["status"] == "succeeded" and resumed["reason"] == "shutdown"
 
 
+async def test_a_run_of_a_stopped_process_is_resuming_until_it_goes_on() -> None:
+    Gate.closed = True
+    async with bench([make()]) as b:
+        run_id = (await b.send("plain")).receipt.run_id
+        await b.until("tool_completed", run_id)
+        await b.row(run_id, status="running", parked=None)
+    await b.row(run_id, status="resuming", parked="shutdown")
+    async with bench([make()], b.disk) as b2:
+        await b2.row(run_id, status="running", parked=None, attempts=2)
+        Gate.closed = False
+        await b2.row(run_id, status="succeeded", deaths=0)
+
+
+async def test_a_killed_run_that_must_wait_for_its_place_is_resuming() -> None:
+    """A dead process writes nothing; the next engine says so of what it cannot take up at once."""
+    Gate.closed = True
+    async with bench([make()]) as b:
+        runs = [(await b.send("plain")).receipt.run_id for _ in range(2)]
+        for run_id in runs:
+            await b.until("tool_completed", run_id)
+        await kill(b)
+    for run_id in runs:
+        assert (await MemoryStore(b.disk).run(USER, RunId(run_id or ""))).status == "running"  # type: ignore[union-attr]
+    one_place = replace(LIMITS, runs_at_once=1)
+    async with bench([make()], b.disk, one_place) as b2:
+        await b2.row(runs[0], status="running", attempts=2)
+        await b2.row(runs[1], status="resuming", parked="crash", attempts=1)
+        await kill(b2)
+    # It waited when that process died, too: no further death of it.
+    async with bench([make()], b.disk, one_place) as b3:
+        await b3.row(runs[0], status="running", attempts=3, deaths=2)
+        waits = await b3.row(runs[1], status="resuming", attempts=1, deaths=0)
+        Gate.closed = False
+        for run_id in runs:
+            assert (await b3.row(run_id, status="succeeded")).last_seq
+        assert [e["data"] for e in b3.events(runs[1]) if e["type"] == "agent_resumed"] == [
+            {"attempt": 2, "reason": "crash"}
+        ]
+        assert waits.parked == "crash"
+        parked = [e["run_id"] for e in b3.log() if e["type"] == "run_parked"]
+        assert parked == [runs[1]], "it is said once"
+
+
+async def test_a_run_that_is_held_back_can_be_cancelled() -> None:
+    Gate.closed = True
+    async with bench([make()]) as b:
+        runs = [(await b.send("charge")).receipt.run_id for _ in range(2)]
+        for run_id in runs:
+            await b.until("tool_executing", run_id, count=2)
+        await kill(b)
+    async with bench([make()], b.disk, replace(LIMITS, runs_at_once=1)) as b2:
+        held = await b2.row(runs[1], status="resuming")
+        await b2.submit(commands.Cancel(run_id=held.run_id))
+        await b2.row(runs[1], status="cancelled")
+        Gate.closed = False
+
+
+async def test_a_run_that_cannot_be_replayed_is_never_resuming() -> None:
+    """At a shutdown nothing says that it goes on; the next process ends it."""
+    Gate.closed = True
+    async with bench([make(recover="fail")]) as b:
+        run_id = (await b.send("plain")).receipt.run_id
+        await b.until("tool_completed", run_id)
+    await b.row(run_id, status="running", parked=None)
+    async with bench([make(recover="fail")], b.disk) as b2:
+        ended = await b2.row(run_id, status="failed")
+        assert ended.error is not None and ended.error.code == "crashed"
+
+
 async def test_a_log_that_cannot_be_applied_is_quarantined() -> None:
     disk, run_id = await killed("plain", "tool_completed")
     record = disk.user("ada")  # type: ignore[arg-type]
@@ -208,8 +281,7 @@ async def test_a_log_that_cannot_be_applied_is_quarantined() -> None:
     host_disk = disk
     from goldenpath.engine.definitions import AgentRegistry
     from goldenpath.engine.host import EngineHost
-    from goldenpath.testing.memory_store import MemoryStore
-    from tests.engine.kit import LIMITS, Bench
+    from tests.engine.kit import Bench
 
     host = EngineHost(MemoryStore(host_disk), AgentRegistry([make()]), limits=LIMITS)
     async with host.running():

@@ -1,5 +1,7 @@
 """Case 9: return by SSE, with another token, after the server was started anew."""
 
+import json
+
 import pytest
 
 from tests.mission_critical.kit import Device, Log, Server, Stream, check_run, new_id, token
@@ -73,6 +75,10 @@ async def test_after_the_server_was_started_anew(mortal: Server, how: str) -> No
         assert tab.goodbye is not None and tab.goodbye["retry"]
     else:
         mortal.kill()
+    # Only a process that was stopped could still write that its run is to go on.
+    status = "resuming" if how == "stop" else "running"
+    listed = mortal.command("runs", "--status", status, "--json", "--store", mortal.store_url)
+    assert json.loads(listed.stdout)["run_id"] == sent["run_id"]
     mortal.start()
     mortal.open_gate("door")
     await tab.connect()

@@ -208,7 +208,7 @@ class Author:
         elif draft.sleeps:
             reason = "sleep"
         else:
-            reason = "shutdown"
+            reason = self.random.choice(["shutdown", "crash"])
         draft.stage, draft.parked_for = "parked", reason
         self.emit(draft, journal.RunParked(reason=reason, remaining_ms=self._left()))  # type: ignore[arg-type]
 

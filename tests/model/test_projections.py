@@ -223,6 +223,30 @@ def test_a_parked_run_tells_why_and_until_when() -> None:
     assert run_after(*bodies).timers == (Timer(longer, 9000),)
 
 
+def test_a_run_without_its_process_is_resuming_until_it_goes_on() -> None:
+    """What waits for something else is `running`, and so is what died without a word."""
+    for reason in ("shutdown", "crash"):
+        bodies: list[Body] = [MESSAGE, OPENED, STARTED]
+        bodies.append(journal.RunParked(reason=reason, remaining_ms=500))
+        row = run_after(*bodies)
+        assert (row.status, row.parked, row.remaining_ms) == ("resuming", reason, 500)
+        bodies.append(journal.CancelRequested(reason="user"))
+        assert run_after(*bodies).status == "resuming"
+        resumed = run_after(*bodies, events.AgentResumed(attempt=2, reason=reason))
+        assert (resumed.status, resumed.parked) == ("running", None)
+        assert resumed.deaths == (reason == "crash")
+        asks = journal.RunParked(reason="approval", remaining_ms=400)
+        again = run_after(*bodies, events.AgentResumed(attempt=2, reason=reason), asks)
+        assert (again.status, again.parked) == ("running", "approval")
+        end = events.AgentCompleted(
+            status="cancelled", output="", partial=False, error=None, usage={}, duration_ms=1
+        )
+        assert run_after(*bodies, end).status == "cancelled"
+    for other in ("approval", "sleep", "child"):
+        row = run_after(MESSAGE, OPENED, STARTED, journal.RunParked(reason=other, remaining_ms=1))
+        assert (row.status, row.parked) == ("running", other)
+
+
 def test_only_a_crash_is_a_death() -> None:
     """`deaths` counts attempts that ended uncleanly, not takeovers and waits."""
     reasons: list[Any] = ["crash", "shutdown", "approval", "crash", "handover"]

@@ -10,6 +10,7 @@ import pytest
 
 from goldenpath.engine.limits import Limits
 from goldenpath.model.ids import UserId
+from goldenpath.testing.memory_store import Disk
 from tests.server.kit import Site
 from tests.server.kit import site as running_site
 
@@ -217,6 +218,45 @@ async def test_a_run_is_told_and_cancelled(site: Site) -> None:
         told = (await web.get(f"/v1/runs/{run_id}")).json()
         assert (told["status"], told["output"]) == ("cancelled", "began ")
         problem(await web.post(f"/v1/runs/{run_id}/cancel"), 409, "run_ended")
+
+
+async def test_a_run_is_resuming_while_no_engine_has_it() -> None:
+    """From the drain of its server until the next one takes it up, in every answer that tells."""
+    disk = Disk()
+    async with running_site(disk=disk) as site, site.tab(cursor=0) as tab, site.http() as web:
+        sent: list[Any] = []
+        for text in ("one", "two"):
+            tab.put(type="send", id=text, text=text, agent="gated")
+            sent.append(await tab.answer("accepted"))
+            await tab.event("agent_output", sent[-1]["run_id"])
+        runs = [accepted["run_id"] for accepted in sent]
+        assert await statuses(web, runs) == ["running", "running"]
+        await site.host.drain(0)
+        assert await statuses(web, runs) == ["resuming", "resuming"]
+        assert (await web.get("/v1/me")).json()["usage"] == {"runs_running": 2, "runs_waiting": 0}
+    # The next server has room for one of them: the other one goes on when that has ended.
+    limits = Limits(coalesce_seconds=0.001, runs_at_once=1)
+    async with (
+        running_site(disk=disk, limits=limits) as site,
+        site.tab(cursor=0) as tab,
+        site.http() as web,
+    ):
+        await tab.event("agent_resumed", runs[0])
+        assert await statuses(web, runs) == ["running", "resuming"]
+        history = (await web.get(f"/v1/threads/{sent[1]['thread_id']}/messages")).json()
+        assert [item["status"] for item in history["items"]] == ["resuming"]
+        (opened,) = history["open_runs"]
+        assert (opened["run_id"], opened["status"]) == (runs[1], "resuming")
+        assert [part["text"] for part in opened["parts"]] == ["began "]
+        assert (await web.get("/v1/me")).json()["usage"] == {"runs_running": 2, "runs_waiting": 0}
+        site.gate.set()
+        for run in runs:
+            await tab.event("agent_completed", run)
+        assert await statuses(web, runs) == ["succeeded", "succeeded"]
+
+
+async def statuses(web: httpx.AsyncClient, runs: list[str]) -> list[str]:
+    return [(await web.get(f"/v1/runs/{run}")).json()["status"] for run in runs]
 
 
 async def test_an_approval_is_decided_once(site: Site) -> None:

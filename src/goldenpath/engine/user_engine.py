@@ -22,7 +22,14 @@ from goldenpath.model.commands import Receipt
 from goldenpath.model.entries import Body, Entry, decode
 from goldenpath.model.grammar import UserState
 from goldenpath.model.ids import RunId, Seq, ThreadId, UserId
-from goldenpath.model.journal import CancelRequested, RunOpened, StepCompleted, StepKey
+from goldenpath.model.journal import (
+    INTERRUPTIONS,
+    CancelRequested,
+    RunOpened,
+    RunParked,
+    StepCompleted,
+    StepKey,
+)
 from goldenpath.store.interface import Activation, Refusal, Store
 
 _DEATHS_MOST = 3
@@ -150,6 +157,9 @@ class UserExecutionEngine:
                 self._timer.cancel()
             for run in self.runs.values():
                 self._give_back(run)
+            # What is large goes now; the rest is a cycle, which the collector finds some day.
+            self.runs.clear()
+            self._histories.clear()
 
     async def _serve(self) -> None:
         while True:
@@ -206,7 +216,11 @@ class UserExecutionEngine:
         """Park what is in memory, so that the next activation goes on with it."""
         self._draining = True
         for run in list(self.runs.values()):
-            if run.execution is not None:
+            if run.execution is None:
+                continue
+            if run.execution.agent.recover == "fail":
+                run.execution.stop("shutdown")  # no entry says that it waits: it does not go on
+            else:
                 run.execution.park("shutdown")
         self._woken.set()
 
@@ -278,7 +292,9 @@ class UserExecutionEngine:
                 continue
             elif agent is None:
                 self._finish_soon(run, "failed", _CODE_CHANGED)
-            elif run.parked is None or (run.parked == "shutdown" and agent.recover == "fail"):
+            elif run.parked in (None, "crash") or (
+                run.parked == "shutdown" and agent.recover == "fail"
+            ):
                 run.deaths += 1
                 if run.deaths >= _DEATHS_MOST or agent.recover == "fail":
                     self._finish_soon(run, "failed", _CRASHED, "interrupted")
@@ -327,7 +343,8 @@ class UserExecutionEngine:
         for run in self.runs.values():
             if run.closed:
                 continue
-            if run.ending or run.parked in (None, "shutdown") or self._may_go_on(run):
+            interrupted = run.parked is None or run.parked in INTERRUPTIONS
+            if run.ending or interrupted or self._may_go_on(run):
                 return 0
             run_due = run.due_ms()
             if run_due is not None and (due is None or run_due < due):
@@ -474,9 +491,11 @@ class UserExecutionEngine:
     def _resume(self, run: Run) -> None:
         suspect = run.deaths == _DEATHS_MOST - 1
         if self.admit(run) is not None:
+            self._hold_back(run)
             return
         if suspect and not self._services.take_suspect(run.run_id, self.user):
             self._give_back(run)
+            self._hold_back(run)
             return
         reason: Any = run.resume
         run.attempts += 1
@@ -485,6 +504,12 @@ class UserExecutionEngine:
         self.emit(run, events.AgentResumed(attempt=run.attempts, reason=reason))
         self._tell_parent(run, parked=False)
         self._launch(run)
+
+    def _hold_back(self, run: Run) -> None:
+        """Say of a run whose process died that it waits; the others have an entry that does."""
+        if run.parked is None:
+            run.parked = "crash"
+            self.emit(run, RunParked(reason="crash", remaining_ms=run.remaining_ms))
 
     def _launch(self, run: Run) -> None:
         agent = self.agents.get(run.agent)

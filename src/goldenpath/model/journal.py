@@ -85,8 +85,13 @@ class StepCompleted(Record, frozen=True, kw_only=True):
 class RunParked(Record, frozen=True, kw_only=True):
     """The run holds no memory and no slot until it is due, decided or taken up again."""
 
-    reason: Literal["approval", "sleep", "child", "shutdown"]
+    reason: Literal["approval", "sleep", "child", "shutdown", "crash"]
+    """`crash` is written by the next engine, for a run that has to wait until it goes on."""
     remaining_ms: int
+
+
+INTERRUPTIONS: frozenset[str] = frozenset({"shutdown", "crash"})
+"""Reasons of `run_parked` for which the run waits for nothing but its next engine."""
 
 
 class RunFailure(Record, frozen=True, kw_only=True):

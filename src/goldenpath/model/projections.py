@@ -213,6 +213,7 @@ def _run(row: RunRow, entry: Entry) -> RunRow:
         case events.AgentResumed():
             return replace(
                 row,
+                status="running",
                 attempts=body.attempt,
                 parked=None,
                 due_ms=None,
@@ -237,6 +238,7 @@ def _run(row: RunRow, entry: Entry) -> RunRow:
         case journal.RunParked():
             return replace(
                 row,
+                status="resuming" if body.reason in journal.INTERRUPTIONS else "running",
                 parked=body.reason,
                 remaining_ms=body.remaining_ms,
                 due_ms=_earliest(row.timers),

@@ -13,6 +13,9 @@ from goldenpath.model.journal import StepKey
 RunStatus = Literal[
     "waiting", "running", "resuming", "succeeded", "failed", "cancelled", "timed_out"
 ]
+"""`waiting` until it begins; `resuming` from a `run_parked` for a shutdown or a crash to its
+`agent_resumed`; `running` at all other times until its end, also while parked for something else.
+A run whose process died stays `running` until an engine takes it up, or says that it must wait."""
 
 
 class ThreadRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +40,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run with its question and its answer: also the source of a thread's history.
 
     `first_seq` is the run's first entry and `last_seq` its terminal's (null while open).
-    `parked` tells why an open run waits without an engine, `attempts` counts activations that
-    ran its code, `deaths` those that ended uncleanly. `timers` are those of open steps; `due_ms` is
-    the earliest of them while the run is parked.
+    `parked` is the reason of the `run_parked` after which an open run has not gone on, `attempts`
+    counts activations that ran its code, `deaths` those that ended uncleanly. `timers` are those of
+    open steps; `due_ms` is the earliest of them while the run is parked.
     """
 
     run_id: RunId

@@ -9,7 +9,7 @@ import msgspec
 from goldenpath.model.commands import Receipt, WhenBusy
 from goldenpath.model.entries import format_time
 from goldenpath.model.events import RunError
-from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
+from goldenpath.model.views import ApprovalRow, RunRow, RunStatus, ThreadRow
 from goldenpath.store.interface import OpenRun
 from goldenpath.wire.frames import AgentInfo, ClientId, Cursor
 
@@ -111,7 +111,7 @@ class HistoryMessage(Shape, frozen=True, kw_only=True):
     text: str
     time: str
     run_id: str
-    status: str
+    status: RunStatus
 
 
 def message_id(run: RunRow, role: str) -> str:
@@ -175,7 +175,7 @@ class HistoryRun(Shape, frozen=True, kw_only=True):
     run_id: str
     parent_run_id: str | None
     agent: str
-    status: str
+    status: RunStatus
     parts: list[HistoryPart]
     tools: list[HistoryTool]
     approvals: list[HistoryApproval]
@@ -216,7 +216,7 @@ class RunBody(Shape, frozen=True, kw_only=True):
     thread_id: str
     parent_run_id: str | None
     agent: str
-    status: str
+    status: RunStatus
     output: str | None
     partial: bool
     error: RunError | None

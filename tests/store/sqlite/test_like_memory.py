@@ -69,7 +69,7 @@ class Pair:
         choice = self.random.choice(
             ["ask"] * 4 + ["write"] * 6 + ["end"] * 3 + ["thread", "tool", "tool", "approve"]
             + ["activate", "settle", "reopen", "ack", "fetch", "submit", "refuse", "rename", "delete"]
-            + ["prune", "retain", "wait"]
+            + ["prune", "retain", "wait", "park", "park"]
         )  # fmt: skip
         self.history.append(f"{user}:{choice}")
         await getattr(self, f"do_{choice}")(user)
@@ -138,6 +138,13 @@ class Pair:
                 expires="2026-01-01T00:00:00.000Z",
             )
             await self.both(user, [approval], found[0], thread=found[1])
+
+    async def do_park(self, user: str) -> None:
+        if found := self.run(user):
+            bodies: list[object] = [journal.RunParked(reason="shutdown", remaining_ms=self.count)]
+            if self.random.random() < 0.5:
+                bodies.append(events.AgentResumed(attempt=self.count, reason="shutdown"))
+            await self.both(user, bodies, found[0], thread=found[1])
 
     async def do_rename(self, user: str) -> None:
         if thread := self.thread(user):
@@ -228,7 +235,7 @@ class Pair:
             run = RunId(f"r{number}")
             if (expected_run := memory.disk.user(who).rows.runs.get(run)) is not None:
                 assert await other.run(who, run) == expected_run, self.history
-        for status in (None, "running"):
+        for status in (None, "running", "resuming"):
             assert await other.runs(who, status, 7) == await memory.runs(who, status, 7)
         assert await other.pending(who) == await memory.pending(who)
         for command_id in memory.disk.user(who).inbox:

@@ -11,8 +11,10 @@ import apsw
 import pytest
 
 from goldenpath.errors import StoreOpenError
+from goldenpath.model.journal import RunParked
 from goldenpath.store.sqlite import open_reader, open_store
 from goldenpath.store.sqlite.connection import check_sqlite, migrations
+from goldenpath.store.verify import verify
 from tests.store.sqlite.logs import Log
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +118,44 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     assert "newer version" in await refusal(path)
     with pytest.raises(StoreOpenError, match="newer version"):
         await open_reader(path)
+
+
+async def test_a_store_of_the_first_version_gets_the_status_resuming(tmp_path: Path) -> None:
+    """Rows that an older version settled are what the log gives now; others stay as they are."""
+    path = tmp_path / "store.db"
+    store = await open_store(path)
+    log = await Log.begin(store, "ann")
+    await log.new_thread()
+    for run in ("ends", "runs", "asks", "shut"):
+        await log.ask(run, 'quote " \u2028 日本 \\ 😀')
+    await log.answer("ends", "said")
+    await log.append([RunParked(reason="approval", remaining_ms=2**53 + 1)], "asks")
+    await log.append([RunParked(reason="shutdown", remaining_ms=2**53 + 1)], "shut", due_ms=0)
+    await store.compact()  # settles
+    await store.close()
+    connection = apsw.Connection(str(path))
+    # As it was written before: the row of a run that a shutdown had parked said `running`.
+    connection.execute(
+        "UPDATE runs SET status = 'running', body = replace(body, '\"resuming\"', '\"running\"')"
+        " WHERE status = 'resuming'"
+    )
+    assert connection.changes() == 1
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with pytest.raises(StoreOpenError, match="start the server once"):
+        await open_reader(path)
+    store = await open_store(path)
+    try:
+        rows = {row.run_id: row.status for _, row in await store.runs(None, None, 10)}
+        assert rows == {
+            "shut": "resuming", "asks": "running", "runs": "running", "ends": "succeeded"
+        }  # fmt: skip
+        for status, runs in (("resuming", ["shut"]), ("running", ["asks", "runs"])):
+            found = [row.run_id for _, row in await store.runs(log.user, status, 10)]
+            assert found == runs
+        assert await verify(store) == []
+    finally:
+        await store.close()
 
 
 async def test_another_applications_database_is_refused(tmp_path: Path) -> None:
