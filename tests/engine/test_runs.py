@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from goldenpath.engine.answer import AnswerWriter
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import ToolContext, agent, tool
+from goldenpath.engine.execution import Execution
+from goldenpath.engine.run import Run
 from goldenpath.errors import ProviderUnavailableError, RefusedError, ToolFailedError
 from goldenpath.model import commands
 from goldenpath.model.ids import ApprovalId, RunId, ThreadId, UserId
-from tests.engine.kit import LIMITS, bench
+from tests.engine.kit import LIMITS, USER, bench
 
 pytestmark = pytest.mark.anyio
 
@@ -381,3 +384,49 @@ async def test_what_a_run_raises_while_it_is_cancelled_is_not_reported_as_lost()
         assert end["status"] == "cancelled"
     gc.collect()
     assert reported == []
+
+
+async def test_a_run_whose_approval_comes_as_it_parks_goes_on() -> None:
+    """The timer that parks it fires between the decision and the code that waits for it."""
+
+    @agent("asker")
+    async def asker(run: RunContext, message: str) -> str:
+        return "yes" if await run.approve("May I?") else "no"
+
+    async with bench([asker]) as it:
+        sent = await it.send("x")
+        asked = await it.until("approval_requested")
+        engine = it.host._engines[USER]
+        run = engine.runs[sent.receipt.run_id]
+        execution = run.execution
+        key = next(iter(run.journal.approvals.values())).key
+        engine.resolve(run, key, asked["approval_id"], "approved", None)
+        execution._park()
+        end = await it.until("agent_completed")
+        assert (end["status"], end["output"]) == ("succeeded", "yes")
+
+
+async def test_a_run_leaves_no_reference_cycles() -> None:
+    """They would wait for a collector that comes late, with an answer of megabytes each."""
+
+    @agent("worker", tools=[flaky])
+    async def worker(run: RunContext, message: str) -> None:
+        await run.write("a" * 1000)
+        await run.step("one", str)
+        await run.call(flaky)
+        await run.write("b" * 1000)
+
+    def kept() -> set[type]:
+        return {type(o) for o in gc.get_objects() if type(o) in (Execution, AnswerWriter, Run)}
+
+    async with bench([worker]) as it:
+        await it.ask("first")
+        gc.collect()
+        gc.disable()
+        try:
+            await it.ask("second")
+            async with asyncio.timeout(10):  # the engine may be at its end still
+                while kept():
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()

@@ -165,3 +165,8 @@ class AnswerWriter:
     def close(self) -> None:
         """No more flushes by time; what was written stays until the end is written."""
         self._closed = True
+
+    def detach(self) -> None:
+        """Forget its execution, when everything is written."""
+        self._closed = True
+        del self._execution

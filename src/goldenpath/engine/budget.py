@@ -31,6 +31,11 @@ class Budget:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Stop for good, and forget its owner."""
+        self.stop()
+        self._expired = _nothing
+
     @property
     def remaining(self) -> float:
         """Seconds of active time that are left, never negative."""
@@ -41,3 +46,7 @@ class Budget:
     @property
     def remaining_ms(self) -> int:
         return int(self.remaining * 1000)
+
+
+def _nothing() -> None:
+    pass

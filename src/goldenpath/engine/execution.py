@@ -65,6 +65,14 @@ class Execution:
 
     async def main(self, history: list[Message]) -> None:
         """Run to the end, or until parked, cancelled, timed out, fenced. Appends how it ended."""
+        try:
+            await self._main(history)
+        finally:
+            # No cycles are left: the collector of those comes late, and answers may be large.
+            self.budget.close()
+            self.answer.detach()
+
+    async def _main(self, history: list[Message]) -> None:
         run, context = self.run, None
         body: asyncio.Future[Any] | None = None
         try:
@@ -600,6 +608,11 @@ class Execution:
 
     def _park(self) -> None:
         self._park_timer = None
+        steps = self.run.journal.steps
+        if any((step := steps.get(key)) and step.order is not None for key in self._waits):
+            # What it waited for came in this very turn of the loop. The wait's end balances anew;
+            # parked now, the run would wait for something that is in the log already.
+            return
         soon = self.engine.clock.now_ms() + int(self.limits.park_seconds * 1000)
         if any(until is not None and until <= soon for until in self._waits.values()):
             loop = asyncio.get_running_loop()
