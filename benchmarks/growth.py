@@ -29,6 +29,7 @@ from goldenpath.model.ids import (
     ThreadId,
     UserId,
 )
+from goldenpath.server.delivery import FRAME_BYTES
 from goldenpath.store.interface import Activation, Append, Position, Store
 from goldenpath.store.sqlite import open_store
 
@@ -154,7 +155,7 @@ async def _appends(store: Store) -> None:
 async def _read_all(store: Store, user: UserId, position: Position) -> int:
     count = 0
     while True:
-        batch = await store.read(user, position)
+        batch = await store.read(user, position, max_bytes=FRAME_BYTES)
         if batch.to == batch.from_:
             return count
         count += batch.to - batch.from_

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from goldenpath.compose.app import App
 from goldenpath.compose.handshake import WebSocketProtocol, allow_long_tokens
 from goldenpath.compose.ops import ops_app
-from goldenpath.compose.tuning import tuned_interpreter
+from goldenpath.compose.tuning import give_memory_back, tuned_interpreter
 from goldenpath.config import Settings
 from goldenpath.config.settings import split_address
 from goldenpath.errors import ConfigError
@@ -84,6 +84,7 @@ async def serve(
                 asyncio.create_task(server.serve(sockets=[one]), name="goldenpath-http")
                 for server, one in zip(servers, sockets, strict=True)
             ]
+            trimming = asyncio.create_task(give_memory_back(), name="goldenpath-memory")
             try:
                 logger.info(
                     "serving",
@@ -99,9 +100,10 @@ async def serve(
                 logger.info("draining", extra={"seconds": settings.drain})
                 await assembly.finish(settings.drain)
             finally:
+                trimming.cancel()
                 for server in servers:
                     server.should_exit = True
-                await asyncio.wait(tasks)
+                await asyncio.wait([trimming, *tasks])
             logger.info("stopped")
 
 

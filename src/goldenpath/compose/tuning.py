@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import gc
 import sys
 from collections.abc import Generator
@@ -11,6 +13,9 @@ SWITCH_SECONDS = 0.001
 """How long a thread that comes back from the disk waits at most for a busy event loop. Python's
 own 5 ms would be most of what a commit takes: the 99th percentile of the time to a run's first
 event is half of that in the streaming benchmark."""
+
+TRIM_SECONDS = 30.0
+"""Pause between two looks for memory to give back; one takes milliseconds, in a thread."""
 
 
 def tune_interpreter() -> None:
@@ -23,6 +28,31 @@ def tune_interpreter() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _keep_large_blocks_apart()
+
+
+def _keep_large_blocks_apart() -> None:
+    """Let large blocks go back to the system when they are freed, where glibc would keep them.
+
+    It raises by itself the size from which a block is given back, up to 32 MiB, and has a heap for
+    each thread: after a burst of large answers a server would stay at its peak for ever.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+        mallopt(_M_ARENA_MAX, 2)
+
+
+async def give_memory_back() -> None:
+    """For ever: give what small blocks have left free back to the system, too."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await asyncio.sleep(TRIM_SECONDS)
+        await asyncio.to_thread(trim, 0)
+
+
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+"""Parameters of `mallopt`; see malloc.h."""
 
 
 @contextmanager

@@ -20,9 +20,10 @@ from goldenpath.store.interface import Batch, Position, Store
 T = TypeVar("T")
 
 _RETRY_SECONDS = 0.2
-_FRAME_BYTES = 256 * 1024
-"""About the most of one frame: many stock clients refuse more than 1 MiB, and a reader far behind
-on a bad line gets on step by step. Only a single larger event makes a larger frame."""
+FRAME_BYTES = 64 * 1024
+"""About the most of one frame: a client that reads nothing costs a few of them, many stock clients
+refuse more than 1 MiB, and a reader far behind on a bad line gets on step by step. Only a single
+larger event makes a larger frame."""
 _SAMPLE = 8
 """Of this many batches the delay of one is observed: it costs as much as the delivery itself."""
 _TIME = b'"time":"'
@@ -126,4 +127,4 @@ class Pump:
             watch.close()
 
     def _read(self) -> Awaitable[Batch]:
-        return self._store.read(self._user, self.position, max_bytes=_FRAME_BYTES)
+        return self._store.read(self._user, self.position, max_bytes=FRAME_BYTES)

@@ -24,7 +24,7 @@ import msgspec
 import uvicorn
 
 from goldenpath.compose.stores import open_store
-from goldenpath.compose.tuning import tune_interpreter
+from goldenpath.compose.tuning import give_memory_back, tune_interpreter
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import Agent, AgentRegistry, agent, tool
 from goldenpath.engine.host import EngineHost
@@ -51,13 +51,14 @@ async def lookup(query: str) -> dict[str, str]:
 
 
 async def _work(run: Any, message: str) -> None:
-    """W1 and W2: the message is the pause between pieces in milliseconds."""
-    pause = float(message) / 1000
+    """W1 and W2: the message is the pause between pieces in milliseconds, and their least size."""
+    pause_ms, _, size = message.partition(" ")
+    pause, width = float(pause_ms) / 1000, int(size or 0)
     await run.think("Looking for the answer")
     await run.call(lookup, query=message)
     began = asyncio.get_running_loop().time()
     for number in range(PIECES):
-        await run.write(stamp())
+        await run.write(stamp().ljust(width))
         if pause:
             # A model's pace: pieces come at their times, however late the last one was.
             ahead = began + (number + 1) * pause - asyncio.get_running_loop().time()
@@ -261,7 +262,9 @@ async def main(kind: str, directory: Path) -> None:
     store = await open_store(f"sqlite:///{(directory / 'bench.db').resolve()}", durability)
     host = EngineHost(store, AgentRegistry(agents()), limits=Limits(commands_per_minute=1_000_000))
     async with host.running():
+        trimming = asyncio.create_task(give_memory_back())
         await serve(build_asgi(host, SecretTokens(SECRET), ServerSettings()))
+        trimming.cancel()
     await store.close()
 
 
