@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth import measure_growth
+from benchmarks.memory import PIECE, RUNS, USERS, measure_memory
 from goldenpath.testing.workloads.report import run_workloads, table
 
 HERE = Path(__file__).parent
@@ -43,6 +44,7 @@ def main() -> int:
     began = time.monotonic()
     figures = run_workloads(tell)
     growth = asyncio.run(measure_growth(tell))
+    memory = measure_memory(tell)
     tell("simulating ...")
     simulated = simulator()
     machine = {
@@ -54,17 +56,25 @@ def main() -> int:
         "minutes": (time.monotonic() - began) / 60,
     }
     everything = {
-        "machine": machine, "workloads": figures, "growth": growth, "simulator": simulated
-    }  # fmt: skip
+        "machine": machine,
+        "workloads": figures,
+        "growth": growth,
+        "memory": memory,
+        "simulator": simulated,
+    }
     (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
-    text = report(machine, figures, growth, simulated)
+    text = report(machine, figures, growth, memory, simulated)
     (HERE / "RESULTS.md").write_text(text)
     print(text)
     return 0
 
 
 def report(
-    machine: dict[str, Any], figures: Any, growth: dict[str, Any], simulated: dict[str, Any]
+    machine: dict[str, Any],
+    figures: Any,
+    growth: dict[str, Any],
+    memory: dict[str, dict[str, float]],
+    simulated: dict[str, Any],
 ) -> str:
     """The figures as a page."""
     rows = [
@@ -104,6 +114,18 @@ def report(
             f"Resuming 10,000 entries behind: {growth['resume_10000_behind_ms']:.1f} ms. "
             f"Activating the user with 1,000,000 entries: "
             f"{growth['activate_one_user_of_1e6_ms']:.1f} ms.",
+            "",
+            "## Memory",
+            "",
+            f"{USERS} users; those with runs have had {RUNS} each, of {100 * PIECE / 1e6:.1f} MB "
+            "of answer; their engines have gone away, their sockets are still open.",
+            "",
+            "| a user that | KiB | server's idle CPU % |",
+            "| --- | ---: | ---: |",
+            *(
+                f"| {which} | {by['kib_per_user']:.0f} | {by['idle_cpu_percent']:.1f} |"
+                for which, by in memory.items()
+            ),
             "",
             "## Simulator",
             "",

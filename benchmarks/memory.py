@@ -27,7 +27,7 @@ RUNS = 4
 PIECE = 16 * 1024
 """Each run writes 100 pieces of this many bytes: in all more than any socket's buffers hold."""
 
-Population = Literal["connected only", "reads all", "reads nothing"]
+Population = Literal["is only connected", "reads all", "reads nothing"]
 
 
 async def _connect(port: int, number: int, device: str) -> Any:
@@ -61,7 +61,7 @@ async def _population(port: int, pid: int, which: Population) -> dict[str, float
     for number in range(USERS):
         sockets.append(await _connect(port, number, "first"))
     reading = [asyncio.create_task(_read(s)) for s in sockets if which == "reads all"]
-    if which != "connected only":
+    if which != "is only connected":
         # The runs are asked for on sockets that go away: what is left is what the others cost.
         for start in range(0, USERS, 20):
             await asyncio.gather(*(_runs(port, number) for number in range(start, start + 20)))
@@ -95,7 +95,7 @@ async def _runs(port: int, number: int) -> None:
 def measure_memory(tell: Callable[[str], None]) -> dict[str, dict[str, float]]:
     """KiB of a user of each population, and CPU of its server when nothing happens any more."""
     figures: dict[str, dict[str, float]] = {}
-    populations: tuple[Population, ...] = ("connected only", "reads all", "reads nothing")
+    populations: tuple[Population, ...] = ("is only connected", "reads all", "reads nothing")
     for which in populations:
         tell(f"memory: {which} ...")
         with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as directory:

@@ -15,7 +15,8 @@ from goldenpath.model import commands
 from goldenpath.model.ids import CommandId, RunId, ThreadId, UserId
 from goldenpath.model.views import RunRow
 from goldenpath.store.verify import verify
-from goldenpath.testing.memory_store import Disk, MemoryStore
+from goldenpath.testing.memory_disk import Disk
+from goldenpath.testing.memory_store import MemoryStore
 
 USER = UserId("ada")
 LIMITS = Limits(

@@ -27,7 +27,8 @@ from goldenpath.server.app import Server, build_asgi
 from goldenpath.server.auth import Authenticator, Principal, SecretTokens, token_of
 from goldenpath.server.settings import ServerSettings
 from goldenpath.store.interface import Position, Store
-from goldenpath.testing.memory_store import Disk, MemoryStore
+from goldenpath.testing.memory_disk import Disk
+from goldenpath.testing.memory_store import MemoryStore
 
 SECRET = "a-secret-of-32-bytes-or-more-----"
 BOUND = 20.0

@@ -10,7 +10,7 @@ import pytest
 
 from goldenpath.engine.limits import Limits
 from goldenpath.model.ids import UserId
-from goldenpath.testing.memory_store import Disk
+from goldenpath.testing.memory_disk import Disk
 from tests.server.kit import Site
 from tests.server.kit import site as running_site
 

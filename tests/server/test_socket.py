@@ -11,7 +11,7 @@ import pytest
 from goldenpath.engine.limits import Limits
 from goldenpath.model.commands import CreateThread
 from goldenpath.model.ids import CommandId, DeviceId, UserId
-from goldenpath.testing.memory_store import Disk
+from goldenpath.testing.memory_disk import Disk
 from tests.server.kit import BOUND, Peer, ShortLived, Site, position_of, token
 from tests.server.kit import site as running_site
 

@@ -35,7 +35,8 @@ from goldenpath.model.ids import (
 )
 from goldenpath.store.interface import Position, Store
 from goldenpath.testing.faulty_store import FaultyStore
-from goldenpath.testing.memory_store import Disk, MemoryStore
+from goldenpath.testing.memory_disk import Disk
+from goldenpath.testing.memory_store import MemoryStore
 from tests.simulation.agents import Outside, build
 from tests.simulation.loop import Crashed, Quiet, SimulatedLoop
 

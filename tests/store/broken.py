@@ -6,16 +6,30 @@ Each breaks one thing as somebody might: a check forgotten, an order changed, a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from goldenpath.errors import StoreUnavailableError
+from msgspec.structs import replace
+
+from goldenpath.errors import StoreRefusedError, StoreUnavailableError
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import ORIGIN_MARK, Mark, RunId, Seq
 from goldenpath.store.interface import Batch, StoreStatus, Submission, UndeliveredAnswer
 from goldenpath.testing.memory_store import MemoryStore, MemoryWatch
 
+BROKEN: dict[type[MemoryStore], str] = {}
+"""Each broken store, and the clause that it does not keep."""
 
+
+def breaks(clause: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
+    def register(store: type[MemoryStore]) -> type[MemoryStore]:
+        BROKEN[store] = clause
+        return store
+
+    return register
+
+
+@breaks("A4")
 class Lossy(MemoryStore):
     async def append(self, append: Any) -> None:
         await super().append(append)
@@ -25,12 +39,14 @@ class Lossy(MemoryStore):
             record.entries[-1] = EncodedEntry(last.seq, last.type, last.internal, b"")
 
 
+@breaks("R1")
 class Reordering(MemoryStore):
     async def read(self, *args: Any, **kwargs: Any) -> Batch:
         b = await super().read(*args, **kwargs)
-        return Batch(b.mark, b.from_, b.to, b.hidden, b.events[::-1])
+        return replace(b, events=b.events[::-1])
 
 
+@breaks("A3")
 class DoubleAppending(MemoryStore):
     async def append(self, append: Any) -> None:
         record = self.disk.users.get(append.user)
@@ -42,22 +58,25 @@ class DoubleAppending(MemoryStore):
         await super().append(append)
 
 
+@breaks("L2")
 class ForgetsTheEpoch(MemoryStore):
     async def append(self, append: Any) -> None:
         record = self.disk.users.get(append.user)
         if record is not None:
-            append = _with(append, epoch=record.epoch)
+            append = replace(append, epoch=record.epoch)
         await super().append(append)
 
 
+@breaks("A1")
 class ForgetsTheMark(MemoryStore):
     async def append(self, append: Any) -> None:
         record = self.disk.users.get(append.user)
         if record is not None:
-            append = _with(append, mark=record.mark)
+            append = replace(append, mark=record.mark)
         await super().append(append)
 
 
+@breaks("A1")
 class ForgetsTheHead(MemoryStore):
     async def append(self, append: Any) -> None:
         record = self.disk.users.get(append.user)
@@ -66,10 +85,11 @@ class ForgetsTheHead(MemoryStore):
                 EncodedEntry(record.head + n, e.type, e.internal, e.json)
                 for n, e in enumerate(append.entries, 1)
             ]
-            append = _with(append, head=Seq(record.head), entries=moved)
+            append = replace(append, head=Seq(record.head), entries=moved)
         await super().append(append)
 
 
+@breaks("A4")
 class WakesWithoutData(MemoryStore):
     async def append(self, append: Any) -> None:
         self._notify(append.user)
@@ -79,18 +99,21 @@ class WakesWithoutData(MemoryStore):
             del self.disk.user(append.user).entries[-1]
 
 
+@breaks("R6")
 class DataWithoutWaking(MemoryStore):
     def _notify(self, user: Any) -> None:
         return None
 
 
+@breaks("R2")
 class HiddenBySubtraction(MemoryStore):
     async def read(self, *args: Any, **kwargs: Any) -> Batch:
         b = await super().read(*args, **kwargs)
         events = b.events[:2]
-        return Batch(b.mark, b.from_, b.to, b.to - b.from_ - len(events), events)
+        return replace(b, hidden=b.to - b.from_ - len(events), events=events)
 
 
+@breaks("S4")
 class InboxByCursor(MemoryStore):
     async def append(self, append: Any) -> None:
         await super().append(append)
@@ -100,12 +123,14 @@ class InboxByCursor(MemoryStore):
             del record.inbox[name]
 
 
+@breaks("S1")
 class ForgetsReceipts(MemoryStore):
     async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
         self.disk.user(user).rows.receipts.pop(command_id, None)
         return await super().submit(user, command_id, body, now_ms)
 
 
+@breaks("P2")
 class AnswersForeignIds(MemoryStore):
     async def run(self, user: Any, run_id: Any) -> Any:
         for record in self.disk.users.values():
@@ -114,12 +139,14 @@ class AnswersForeignIds(MemoryStore):
         return None
 
 
+@breaks("K1")
 class AcksGoBack(MemoryStore):
     async def acknowledge(self, user: Any, device: Any, position: Any, devices: int = 50) -> None:
         self.disk.user(user).check(position)
         self.disk.user(user).acks[device] = position.cursor
 
 
+@breaks("E3")
 class PruneRemovesSeqs(MemoryStore):
     async def prune(self, *args: Any, **kwargs: Any) -> int:
         done = await super().prune(*args, **kwargs)
@@ -128,6 +155,7 @@ class PruneRemovesSeqs(MemoryStore):
         return done
 
 
+@breaks("A2")
 class HalfAnAppend(MemoryStore):
     async def append(self, append: Any) -> None:
         await super().append(append)
@@ -135,6 +163,7 @@ class HalfAnAppend(MemoryStore):
             del self.disk.user(append.user).entries[-1]
 
 
+@breaks("S5")
 class RefusalsStay(MemoryStore):
     async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
         row = self.disk.user(user).inbox.get(command_id)
@@ -143,6 +172,7 @@ class RefusalsStay(MemoryStore):
         return await super().submit(user, command_id, body, now_ms)
 
 
+@breaks("R4")
 class AnyPositionWillDo(MemoryStore):
     async def read(self, user: Any, position: Any, *args: Any, **kwargs: Any) -> Batch:
         if position.cursor > self.disk.user(user).head:
@@ -150,11 +180,13 @@ class AnyPositionWillDo(MemoryStore):
         return await super().read(user, position, *args, **kwargs)
 
 
+@breaks("D2")
 class DueIsForgotten(MemoryStore):
     async def append(self, append: Any) -> None:
-        await super().append(_with(append, due_ms=None))
+        await super().append(replace(append, due_ms=None))
 
 
+@breaks("L3")
 class LeaseForAll(MemoryStore):
     async def acquire(self, user: Any, host: Any, mark: Any) -> Any:
         record = self.disk.users.get(user)
@@ -163,6 +195,7 @@ class LeaseForAll(MemoryStore):
         return await super().acquire(user, host, mark)
 
 
+@breaks("R6")
 class LosesWakeUps(MemoryStore):
     """Waiting begins with forgetting what came before."""
 
@@ -176,12 +209,14 @@ class _ForgetfulWatch(MemoryWatch):
         await super().wait()
 
 
+@breaks("R6")
 class WakesOneReaderOnly(MemoryStore):
     def _notify(self, user: Any) -> None:
         for watch in list(self._watches.get(user, ()))[:1]:
             watch.notify()
 
 
+@breaks("R6")
 class SubmitsDoNotWake(MemoryStore):
     async def submit(self, *args: Any, **kwargs: Any) -> Submission:
         watches, self._watches = self._watches, {}
@@ -191,6 +226,7 @@ class SubmitsDoNotWake(MemoryStore):
             self._watches = watches
 
 
+@breaks("L5")
 class MarksRepeat(MemoryStore):
     """Marks made of the epoch: a restored store gives the same ones again."""
 
@@ -199,6 +235,7 @@ class MarksRepeat(MemoryStore):
         return await super().acquire(user, host, Mark(f"m{record.epoch + 1 if record else 1}"))
 
 
+@breaks("L1")
 class EpochsBeginAgain(MemoryStore):
     """The epoch is kept in memory only."""
 
@@ -208,6 +245,7 @@ class EpochsBeginAgain(MemoryStore):
             record.epoch = 0
 
 
+@breaks("A3")
 class AppliesAnIdTwice(MemoryStore):
     """The last append's id is forgotten with the activation."""
 
@@ -217,6 +255,7 @@ class AppliesAnIdTwice(MemoryStore):
         return activation
 
 
+@breaks("A3")
 class RemembersEveryAppend(MemoryStore):
     """What was refused once is answered as if it had been applied."""
 
@@ -228,6 +267,7 @@ class RemembersEveryAppend(MemoryStore):
         await super().append(append)
 
 
+@breaks("A4")
 class AppendsAreLostInACrash(MemoryStore):
     """The last append is not durable when it returns."""
 
@@ -237,6 +277,7 @@ class AppendsAreLostInACrash(MemoryStore):
             del record.entries[-1:]
 
 
+@breaks("S1")
 class InboxIsLostInACrash(MemoryStore):
     def __init__(self, disk: Any = None) -> None:
         super().__init__(disk)
@@ -244,11 +285,13 @@ class InboxIsLostInACrash(MemoryStore):
             record.inbox.clear()
 
 
+@breaks("S3")
 class NewestCommandFirst(MemoryStore):
     async def pending(self, user: Any) -> Any:
         return (await super().pending(user))[::-1]
 
 
+@breaks("S2")
 class AnyBodyWillDo(MemoryStore):
     async def submit(self, user: Any, command_id: Any, body: bytes, now_ms: int) -> Submission:
         row = self.disk.user(user).inbox.get(command_id)
@@ -257,6 +300,7 @@ class AnyBodyWillDo(MemoryStore):
         )
 
 
+@breaks("S4")
 class RefusedAppendHalfApplied(MemoryStore):
     """What the append says of commands is done before it is checked."""
 
@@ -268,37 +312,51 @@ class RefusedAppendHalfApplied(MemoryStore):
         await super().append(append)
 
 
+@breaks("A6")
 class EmptyAppendsAreNothing(MemoryStore):
     async def append(self, append: Any) -> None:
         if append.entries:
             await super().append(append)
 
 
+@breaks("R2")
 class SkipsWhatIsHidden(MemoryStore):
     """`hidden` counts the journal only, not what was pruned or erased."""
 
     async def read(self, user: Any, position: Any, *args: Any, **kwargs: Any) -> Batch:
         b = await super().read(user, position, *args, **kwargs)
         inside = self.disk.user(user).entries[b.from_ : b.to]
-        return Batch(b.mark, b.from_, b.to, sum(e.internal for e in inside), b.events)
+        return replace(b, hidden=sum(e.internal for e in inside))
 
 
+@breaks("R5")
 class TheNewestMarkForAll(MemoryStore):
     async def read(self, user: Any, *args: Any, **kwargs: Any) -> Batch:
         b = await super().read(user, *args, **kwargs)
-        return Batch(self.disk.user(user).mark, b.from_, b.to, b.hidden, b.events)
+        return replace(b, mark=self.disk.user(user).mark)
 
 
+@breaks("R9")
+class ABatchIsAll(MemoryStore):
+    """A batch says that nothing is behind it, when its bounds ended it."""
+
+    async def read(self, *args: Any, **kwargs: Any) -> Batch:
+        return replace(await super().read(*args, **kwargs), more=False)
+
+
+@breaks("R8")
 class NoBoundOnBytes(MemoryStore):
     async def read(self, user: Any, position: Any, limit: int = 1000, *_: Any, **__: Any) -> Batch:
         return await super().read(user, position, limit, 1 << 40)
 
 
+@breaks("L4")
 class AnyoneMayRelease(MemoryStore):
     async def release(self, user: Any, epoch: int) -> None:
         await super().release(user, self.disk.user(user).epoch)
 
 
+@breaks("D1")
 class DemandOfTheRefused(MemoryStore):
     """Refused commands count as waiting."""
 
@@ -307,6 +365,7 @@ class DemandOfTheRefused(MemoryStore):
         return found + [u for u, r in self.disk.users.items() if r.inbox and u not in found]
 
 
+@breaks("P3")
 class PagesWithTheLastItem(MemoryStore):
     """`before` is taken as inclusive."""
 
@@ -314,6 +373,7 @@ class PagesWithTheLastItem(MemoryStore):
         return await super().history(user, thread_id, limit, before and before + 1)
 
 
+@breaks("P1")
 class RowsAreForgottenInACrash(MemoryStore):
     def __init__(self, disk: Any = None) -> None:
         super().__init__(disk)
@@ -321,6 +381,7 @@ class RowsAreForgottenInACrash(MemoryStore):
             record.rows.approvals.clear()
 
 
+@breaks("K3")
 class FetchedIsAll(MemoryStore):
     """One answer that was read counts for everything before it."""
 
@@ -333,6 +394,7 @@ class FetchedIsAll(MemoryStore):
         )
 
 
+@breaks("K2")
 class ChildrenAreAnswers(MemoryStore):
     async def undelivered(self, limit: int = 1000) -> Any:
         found = await super().undelivered(limit)
@@ -343,6 +405,7 @@ class ChildrenAreAnswers(MemoryStore):
         return found
 
 
+@breaks("E1")
 class ErasesTheTitleOnly(MemoryStore):
     """The rows go, the entries stay."""
 
@@ -350,6 +413,7 @@ class ErasesTheTitleOnly(MemoryStore):
         return None
 
 
+@breaks("E1")
 class ErasesEveryone(MemoryStore):
     async def erase_user(self, user: Any, epoch: int, mark: Any) -> None:
         await super().erase_user(user, epoch, mark)
@@ -357,6 +421,7 @@ class ErasesEveryone(MemoryStore):
             self._erase(record, None, record.head)
 
 
+@breaks("E1")
 class KeepsBodyHashes(MemoryStore):
     """An erased command is still told from another one."""
 
@@ -366,6 +431,7 @@ class KeepsBodyHashes(MemoryStore):
         self.disk.user(append.user).rows.receipts.update(before)
 
 
+@breaks("E2")
 class PrunesOpenRuns(MemoryStore):
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
         done = await super().prune(before_ms, everything=everything, limit=limit)
@@ -376,12 +442,14 @@ class PrunesOpenRuns(MemoryStore):
         return done
 
 
+@breaks("E2")
 class PrunesTheRootOnly(MemoryStore):
     @staticmethod
     def _tree(rows: Any, root: Any) -> set[RunId]:
         return {root.run_id}
 
 
+@breaks("E2")
 class PrunesTheMarks(MemoryStore):
     """The entries' marks go with the entries."""
 
@@ -392,6 +460,7 @@ class PrunesTheMarks(MemoryStore):
         return done
 
 
+@breaks("B1")
 class BackupOfHalf(MemoryStore):
     """The log is copied before the rest."""
 
@@ -406,6 +475,7 @@ class BackupOfHalf(MemoryStore):
             self.disk.users[user].entries = entries
 
 
+@breaks("B2")
 class SaysThatAllIsWell(MemoryStore):
     """A full disk is not told."""
 
@@ -413,6 +483,7 @@ class SaysThatAllIsWell(MemoryStore):
         return StoreStatus(writable=True)
 
 
+@breaks("B2")
 class NeverComesBack(MemoryStore):
     """Once it could not write it never does again, without a restart."""
 
@@ -424,6 +495,7 @@ class NeverComesBack(MemoryStore):
             raise
 
 
+@breaks("B2")
 class WritesThatAreDropped(MemoryStore):
     """A full disk takes everything and keeps nothing."""
 
@@ -436,9 +508,42 @@ def _undelivered(user: Any, row: Any) -> UndeliveredAnswer:
     return UndeliveredAnswer(user=user, run=row)
 
 
-def _with(append: Any, **changes: Any) -> Any:
-    fields = {name: getattr(append, name) for name in append.__struct_fields__}
-    return type(append)(**{**fields, **changes})
+@breaks("A5")
+class AGroupFailsTogether(MemoryStore):
+    """What comes with a refused append is refused, too."""
+
+    async def append(self, append: Any) -> None:
+        refused = self.__dict__.get("refused")
+        if refused is not None and refused != append.user:
+            del self.__dict__["refused"]
+            raise StoreRefusedError("the group was rolled back")
+        await asyncio.sleep(0)
+        try:
+            await super().append(append)
+        except StoreRefusedError:
+            self.__dict__["refused"] = append.user
+            raise
 
 
-BROKEN: dict[type[MemoryStore], str] = {}
+@breaks("R3")
+class ReadsAreBehind(MemoryStore):
+    """A reader gets what was there when the last append began."""
+
+    async def append(self, append: Any) -> None:
+        heads = self.__dict__.setdefault("heads", {})
+        heads[append.user] = self.disk.head(append.user)
+        await super().append(append)
+
+    async def read(self, user: Any, position: Any, limit: int = 1000, *rest: Any, **k: Any) -> Any:
+        known = self.__dict__.get("heads", {}).get(user, self.disk.head(user))
+        return await super().read(user, position, min(limit, known - position.cursor), *rest, **k)
+
+
+@breaks("R7")
+class WaitsForReaders(MemoryStore):
+    """An append returns when every reader has been woken and looks."""
+
+    async def append(self, append: Any) -> None:
+        await super().append(append)
+        while any(w._event.is_set() for w in self._watches.get(append.user, ())):
+            await asyncio.sleep(0.001)

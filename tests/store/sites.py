@@ -9,7 +9,8 @@ from typing import Any
 
 from goldenpath.store.interface import Store
 from goldenpath.store.sqlite import SqliteStore, open_store
-from goldenpath.testing.memory_store import Disk, MemoryStore, restored
+from goldenpath.testing.memory_disk import Disk, restored
+from goldenpath.testing.memory_store import MemoryStore
 
 _FULL = 120_000
 """Bytes: room for what the check wrote before, not for what it writes then."""

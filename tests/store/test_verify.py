@@ -17,7 +17,8 @@ from goldenpath.model.journal import StepKey
 from goldenpath.store.interface import Batch, Store
 from goldenpath.store.sqlite import open_reader, open_store
 from goldenpath.store.verify import Breach, verify, verify_user
-from goldenpath.testing.memory_store import Disk, InboxRow, MemoryStore, UserRecord
+from goldenpath.testing.memory_disk import Disk, InboxRow, UserRecord
+from goldenpath.testing.memory_store import MemoryStore
 from tests.model.author import Author
 from tests.store.sqlite.logs import Log, completed, piece, question
 

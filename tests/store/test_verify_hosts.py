@@ -28,7 +28,8 @@ from goldenpath.model.ids import (
 from goldenpath.store.interface import Append
 from goldenpath.store.sqlite import open_store
 from goldenpath.store.verify import Breach, verify, verify_user
-from goldenpath.testing.memory_store import Disk, MemoryStore, UserRecord
+from goldenpath.testing.memory_disk import Disk, UserRecord
+from goldenpath.testing.memory_store import MemoryStore
 from tests.engine.kit import USER, bench, kill
 
 pytestmark = pytest.mark.anyio

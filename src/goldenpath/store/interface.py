@@ -33,8 +33,8 @@ Reading
      wake for nothing, and a wake between `watch()` and `wait()` is not lost.
  R7  Reading never waits for writers and appending never for readers.
  R8  A batch honours `limit` entries and about `max_bytes`, with at least one entry if there is one.
-R9  A batch that says `more` is false reached the head: what is behind it was appended later, and
-    wakes the watches that were there before.
+ R9  A batch that says `more` is false reached the head: what is behind it was appended later, and
+     wakes the watches that were there before.
 Leases
  L1  `acquire` gives an epoch greater than any before for that user, and a new mark.
  L2  After `acquire`, appends with an older epoch are refused for ever.

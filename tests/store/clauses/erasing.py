@@ -1,0 +1,294 @@
+"""Erasing (E): texts go, numbers stay, readers notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from goldenpath.model import events, journal
+from goldenpath.model.commands import Send, body_hash, encode_command
+from goldenpath.model.ids import ApprovalId, CommandId, Mark, PartId, RunId, Seq, ThreadId
+from goldenpath.store.interface import Position
+from tests.store.harness import (
+    ADA,
+    BOB,
+    ELSE,
+    LATER,
+    NOW,
+    SECRET,
+    START,
+    STOP,
+    Engine,
+    Follower,
+    Site,
+    child,
+    clause,
+    completed,
+    created,
+    failed,
+    read_all,
+    seen,
+    submit,
+    work,
+)
+
+
+@clause
+async def e1_erased_text_is_nowhere_and_seqs_stay(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t", SECRET), created("kept", "kept title"))
+    await engine.whole("r1", text=SECRET)
+    await engine.write(("t", None, events.ThreadDeleted()), erase_threads=[ThreadId("t")])
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        assert SECRET not in str(await seen(store))
+        batches = await read_all(store)
+        assert batches[-1].to == engine.head
+        assert await store.search(ADA, [SECRET], 9) == []
+        assert await store.run(ADA, RunId("r1")) is None
+        assert await store.thread(ADA, ThreadId("kept")) is not None
+        assert any(e["type"] == "thread_deleted" for e in await seen(store))
+    await store.compact()
+    assert not site.traces(SECRET)
+    engine = await Engine.begin(store, mark="m2")
+    await engine.write(created("u", SECRET))
+    await store.erase_user(ADA, engine.activation.epoch, Mark("m2"))
+    await store.compact()
+    assert not site.traces(SECRET) and await seen(store) == []
+    assert (await store.head(ADA)).cursor == engine.head
+
+
+@clause
+async def e1_no_kind_of_text_is_left_of_a_thread(site: Site) -> None:
+    store = await site.open()
+    body = encode_command(Send(text=SECRET))
+    await submit(store, "c-r1", body)
+    engine = await Engine.begin(store)
+    await engine.write(created("t", SECRET), created("kept"))
+    opening = [
+        ("t", "r1", events.MessageReceived(
+            message_id="m", text=SECRET, command_id=CommandId("c-r1"))),
+        ("t", "r1", journal.RunOpened(agent="worker", budget_ms=1000)),
+        ("t", "r1", journal.CommandSettled(
+            command_id=CommandId("c-r1"), body_hash=body_hash(body), kind="send",
+            thread_id=ThreadId("t"), run_id=RunId("r1"), seq=1)),
+    ]  # fmt: skip
+    await engine.write(*opening, *work("r1", SECRET))
+    await engine.write(*child("r2", "r1", SECRET), ("t", "r2", failed(SECRET)))
+    await engine.write(("t", "r1", failed(SECRET)))
+    await engine.whole("r3", "kept", "stays")
+    await store.compact()  # wherever a store keeps what it has had for long
+    assert site.traces("stays")
+    await engine.write(("t", None, events.ThreadDeleted()), erase_threads=[ThreadId("t")])
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        assert SECRET not in str([await seen(store), await store.entries(ADA, Seq(0))])
+        assert await store.search(ADA, [SECRET], 9) == []
+        assert await store.approval(ADA, ApprovalId("ap-r1")) is None
+        assert await store.history(ADA, ThreadId("t"), 9, None) is None
+        assert [row.run_id for _, row in await store.runs(ADA, None, 9)] == ["r3"]
+        assert len(await store.search(ADA, ["stays"], 9)) == 1
+        # The command is done, whatever it was: its receipt stays without its hash.
+        again_ = await submit(store, "c-r1", ELSE)
+        assert again_.state == "settled" and again_.receipt.body_hash is None
+    await store.compact()
+    assert not site.traces(SECRET) and not site.traces(body_hash(body))
+    assert site.traces("stays")
+
+
+@clause
+async def e1_a_user_is_erased_alone(site: Site) -> None:
+    store = await site.open()
+    ada, bob = await Engine.begin(store, ADA), await Engine.begin(store, BOB)
+    for engine in (ada, bob):
+        await engine.write(created("t"))
+        await engine.whole("r1", text=f"{SECRET} {engine.user}")
+    await submit(store, "open", encode_command(Send(text=f"{SECRET} ada")))
+    await ada.write(due_ms=NOW)
+    await store.erase_user(ADA, ada.activation.epoch, ada.activation.mark)
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        assert await seen(store) == [] and (await store.read(ADA, START)).hidden == ada.head
+        assert await store.threads(ADA, 9, None) == [] and await store.runs(ADA, None, 9) == []
+        assert await store.pending(ADA) == [] and await store.demand(NOW) == []
+        assert (await store.head(ADA)).cursor == ada.head
+        assert len(await seen(store, BOB)) == 5
+        assert len(await store.search(BOB, [SECRET], 9)) == 1
+        assert [u.user for u in await store.undelivered()] == [BOB]
+    await store.compact()
+    assert not site.traces(f"{SECRET} ada") and site.traces(f"{SECRET} bob")
+    # The log goes on where it was.
+    after = await Engine.begin(store, mark="m2")
+    assert after.activation.head == ada.head and after.activation.open_runs == []
+    await after.write(created("new"))
+    assert [e["seq"] for e in await seen(store)] == [ada.head + 1]
+
+
+@clause
+async def e2_pruning_keeps_what_counts(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    await engine.whole("r1")
+    await engine.ask("r2")
+    await engine.write(
+        ("t", "r2", events.AgentOutput(part_id=PartId("p"), offset=0, text="open run's"))
+    )
+    head = engine.head
+    assert await store.prune(NOW + 10**6) == 1
+    types = [e["type"] for e in await seen(store)]
+    assert types.count("agent_output") == 1 and types.count("agent_completed") == 1
+    assert types.count("message_received") == 2
+    assert (await store.head(ADA)).cursor == head
+    await store.read(ADA, Position(Mark("m1"), Seq(head)))
+    row = await store.run(ADA, RunId("r1"))
+    assert row is not None and row.output == "answer"
+    await store.prune(NOW + 10**6, everything=True)
+    assert await store.run(ADA, RunId("r1")) is None
+    assert "answer" not in str(await seen(store))
+
+
+@clause
+async def e2_pruning_takes_children_with_their_root(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    await engine.ask("r1")
+    await engine.write(*child("r2", "r1"))
+    await engine.write(*work("r2", SECRET), ("t", "r2", completed()))
+    await engine.write(*work("r1", SECRET))
+    assert await store.prune(LATER) == 0
+    assert [e["type"] for e in await seen(store)].count("agent_output") == 2
+    await engine.write(("t", "r1", completed()))
+    ended = NOW + engine.head
+    assert await store.prune(ended) == 0
+    assert await store.prune(ended + 1) == 1
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        _, entries = await store.entries(ADA, Seq(0))
+        assert [e.seq for e in entries] == list(range(1, engine.head + 1))
+        left = {json.loads(e.json)["type"] for e in entries if e.json}
+        assert left == {
+            "thread_created", "message_received", "run_opened", "command_settled",
+            "agent_started", "tool_executing", "tool_completed", "approval_requested",
+            "approval_resolved", "agent_completed",
+        }  # fmt: skip
+        assert len([e for e in await seen(store) if e["type"] == "agent_completed"]) == 2
+        assert (await store.read(ADA, Position(Mark("m1"), Seq(5)))).to == engine.head
+        assert await store.prune(ended + 1) == 0
+
+
+@clause
+async def e2_pruning_is_bounded_and_goes_on(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    for number in range(5):
+        await engine.whole(f"r{number}")
+    counts = [await store.prune(LATER, limit=2) for _ in range(4)]
+    assert counts == [2, 2, 1, 0]
+    everything = [await store.prune(LATER, everything=True, limit=4) for _ in range(3)]
+    assert everything == [4, 1, 0]
+    assert await store.runs(ADA, None, 9) == [] and len(await store.threads(ADA, 9, None)) == 1
+
+
+@clause
+async def e3_readers_see_no_gap_while_it_is_erased(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    for number in range(10):
+        await engine.whole(f"r{number}")
+    cursors: list[int] = []
+
+    async def follow() -> None:
+        position = START
+        while position.cursor < engine.head:
+            batch = await store.read(ADA, position, 2)
+            assert batch.from_ == position.cursor
+            assert batch.to - batch.from_ == len(batch.events) + batch.hidden
+            seqs = [json.loads(e)["seq"] for e in batch.events]
+            assert all(position.cursor < s <= batch.to for s in seqs) and seqs == sorted(set(seqs))
+            cursors.append(batch.to)
+            position = Position(batch.mark, batch.to)
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(follow())
+        await store.prune(NOW + 10**6)
+        await store.compact()
+    assert cursors.count(engine.head) == 3
+
+
+@clause
+async def e3_readers_follow_while_it_is_appended_pruned_and_erased(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"), created("gone"))
+    for number in range(8):
+        await engine.whole(f"r{number}", "gone" if number % 2 else "t")
+    done = False
+    followers = [Follower(store, ADA, limit) for limit in (1, 2, 5, 100)]
+
+    async def write() -> None:
+        nonlocal done
+        for number in range(5):
+            await engine.whole(f"new{number}")
+        await engine.write(("gone", None, events.ThreadDeleted()), erase_threads=[ThreadId("gone")])
+        for number in range(5):
+            await engine.whole(f"newer{number}")
+        done = True
+        await submit(store, "wake")
+
+    async def prune() -> None:
+        while not done:
+            await store.prune(LATER, limit=1)
+            await store.prune(NOW + 20, everything=True, limit=1)
+            await store.compact()
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(STOP), asyncio.TaskGroup() as group:
+        for one in followers:
+            group.create_task(one.follow(lambda: engine.head if done else None))
+        group.create_task(prune())
+        group.create_task(write())
+    for one in followers:
+        assert len(one.seqs) + one.hidden == engine.head
+        assert one.seqs == sorted(set(one.seqs))
+    whole = await seen(store)
+    assert all(event["thread_id"] != "gone" or event["type"] == "thread_deleted" for event in whole)
+
+
+@clause
+async def e3_a_batch_has_all_of_an_erased_thread_or_nothing(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    for number in range(20):
+        await engine.whole(f"r{number}")
+    end = engine.head
+    whole = len((await store.read(ADA, START, end)).events)
+    counts: set[int] = set()
+
+    async def look() -> None:
+        while True:
+            batch = await store.read(ADA, START, end, 1 << 30)
+            assert batch.to == end
+            counts.add(len(batch.events))
+            if not batch.events:
+                return
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(STOP), asyncio.TaskGroup() as group:
+        group.create_task(look())
+        group.create_task(look())
+        await store.compact()
+        await engine.write(("t", None, events.ThreadDeleted()), erase_threads=[ThreadId("t")])
+        await store.compact()
+    assert counts <= {0, whole}
