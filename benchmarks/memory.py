@@ -27,7 +27,7 @@ RUNS = 4
 PIECE = 16 * 1024
 """Each run writes 100 pieces of this many bytes: in all more than any socket's buffers hold."""
 
-Population = Literal["is only connected", "reads all", "reads nothing"]
+Population = Literal["are only connected", "read all", "read nothing"]
 
 
 async def _connect(port: int, number: int, device: str) -> Any:
@@ -60,8 +60,8 @@ async def _population(port: int, pid: int, which: Population) -> dict[str, float
     sockets: list[Any] = []
     for number in range(USERS):
         sockets.append(await _connect(port, number, "first"))
-    reading = [asyncio.create_task(_read(s)) for s in sockets if which == "reads all"]
-    if which != "is only connected":
+    reading = [asyncio.create_task(_read(s)) for s in sockets if which == "read all"]
+    if which != "are only connected":
         # The runs are asked for on sockets that go away: what is left is what the others cost.
         for start in range(0, USERS, 20):
             await asyncio.gather(*(_runs(port, number) for number in range(start, start + 20)))
@@ -70,7 +70,7 @@ async def _population(port: int, pid: int, which: Population) -> dict[str, float
     cpu = cpu_seconds(pid)
     await asyncio.sleep(5)
     result = {
-        "kib_per_user": (resident_bytes(pid) - before) / USERS / 1024,
+        "mib": (resident_bytes(pid) - before) / (1 << 20),
         "idle_cpu_percent": (cpu_seconds(pid) - cpu) / 5 * 100,
     }
     for task in reading:
@@ -93,9 +93,9 @@ async def _runs(port: int, number: int) -> None:
 
 
 def measure_memory(tell: Callable[[str], None]) -> dict[str, dict[str, float]]:
-    """KiB of a user of each population, and CPU of its server when nothing happens any more."""
+    """MiB that each population added to its server, and CPU when nothing happens any more."""
     figures: dict[str, dict[str, float]] = {}
-    populations: tuple[Population, ...] = ("is only connected", "reads all", "reads nothing")
+    populations: tuple[Population, ...] = ("are only connected", "read all", "read nothing")
     for which in populations:
         tell(f"memory: {which} ...")
         with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as directory:
