@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goldenpath.demo.dataset import Dataset
@@ -60,6 +60,7 @@ def test_the_table_has_forty_questions_half_over_each_file_and_every_form() -> N
         ("top 3 teams", (), "by which number"),
         ("compare research and platform", (), "by which number"),
         ("total by team", (), "of which column"),
+        ("count team average openai", (), "of which column"),
         ("compare cost", (), "two values"),
         ("top 1000 teams by cost", ("1000",), "from 1 to 100"),
         ("cost between 2025-04-01 and 2025-03-01", ("between",), "2025-04-01 is after 2025-03-01"),
@@ -135,6 +136,7 @@ WORDS = st.sampled_from(SOUP.split())
 @settings(
     max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
+@example("count team 2025-03-01 average openai")
 @given(st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=14).map(" ".join)))
 def test_any_text_is_understood_or_not_and_never_raises(
     datasets: dict[str, Dataset], text: str

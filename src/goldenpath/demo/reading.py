@@ -229,8 +229,8 @@ class _Reader:
     def _read_lone_aggregates(self, waiting: list[tuple[int, Aggregate]]) -> None:
         """`how much` or `total` without a column: clear only where one number is meant."""
         numbers = self._table.of_kind("number")
-        if any(m.column is not None for m in self._measures):
-            column = next(m.column for m in self._measures if m.column is not None)
+        measured = [m.column for m in self._measures if m.column is not None]
+        if column := next((c for c in measured if c.kind == "number"), None):
             bare = [Measure("sum", column)] == self._measures
         elif len(numbers) == 1:
             column, bare = numbers[0], False

@@ -23,10 +23,16 @@ Aggregate = Literal["sum", "avg", "count", "distinct"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is computed; a count of rows has no column."""
+    """What is computed: a total or average of a column of numbers, a count of the values of any
+    column, or of rows, which has no column. Raises ValueError for anything else."""
 
     aggregate: Aggregate
     column: Column | None = None
+
+    def __post_init__(self) -> None:
+        kind = None if self.column is None else self.column.kind
+        if self.aggregate in ("sum", "avg") and kind != "number":
+            raise ValueError(f"no {self.aggregate} of a column of {kind}")
 
     @property
     def label(self) -> str:
