@@ -11,10 +11,10 @@ import pytest
 from goldenpath.engine.outbox import FencedError, Outbox
 from goldenpath.engine.ports import SystemClock, SystemIds
 from goldenpath.engine.ticks import Ticks
-from goldenpath.errors import CodecError, StoreUnavailableError
+from goldenpath.errors import CodecError, GrammarError, StoreUnavailableError
 from goldenpath.model import events
 from goldenpath.model.grammar import UserState
-from goldenpath.model.ids import HostId, Mark, Seq, ThreadId, UserId
+from goldenpath.model.ids import HostId, Mark, PartId, RunId, Seq, ThreadId, UserId
 from goldenpath.store.interface import Append
 from goldenpath.testing.memory_store import MemoryStore
 
@@ -89,6 +89,18 @@ async def test_what_comes_while_one_is_under_way_is_the_next(bench: Bench) -> No
     await bench.outbox.durable()
     assert [[e.seq for e in append.entries] for append in bench.store.appends] == [[1], [2, 3]]
     assert [append.head for append in bench.store.appends] == [0, 1]
+
+
+async def test_an_entry_that_may_not_come_ends_the_activation_loudly(bench: Bench) -> None:
+    """Whoever asked may swallow the error, as an agent's code can: the engine hears of it."""
+    output = events.AgentOutput(part_id=PartId("p"), offset=0, text="of no run")
+    with pytest.raises(GrammarError):
+        bench.outbox.add([(ThreadId("t"), RunId("r"), output)])
+    with pytest.raises(RuntimeError, match="wanted to write what may not come"):
+        await bench.outbox.guard()
+    with pytest.raises(FencedError):
+        bench.add("a")
+    assert not bench.store.appends
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

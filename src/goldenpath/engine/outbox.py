@@ -109,8 +109,10 @@ class Outbox:
         try:
             for entry in added:
                 apply(self._state, entry)
-        except GrammarError:
-            self.close()  # the state may be half changed: this activation writes no more
+        except GrammarError as error:
+            # The state may be half changed, so this activation writes no more. Not the log is
+            # broken but this engine: whoever asked may be an agent's code, so the host is told.
+            self.close(RuntimeError(f"the engine wanted to write what may not come: {error}"))
             raise
         self._head = added[-1].seq
         size = 0
