@@ -13,7 +13,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from goldenpath.engine import execution, host, journal, outbox, toolcall, user_engine
+from goldenpath.engine import (
+    demand,
+    execution,
+    histories,
+    host,
+    journal,
+    outbox,
+    toolcall,
+    user_engine,
+)
 from goldenpath.model.ids import AppendId, Seq
 from goldenpath.store.interface import Batch
 from goldenpath.testing import memory_store
@@ -180,9 +189,9 @@ def _no_durable_demand(original: Any) -> Any:
     return lambda self: None
 
 
-@_plant(user_engine.UserExecutionEngine, "_may_go_on")
+@_plant(demand, "may_go_on")
 def _sleepers_are_never_woken(original: Any) -> Any:
-    return lambda self, run: run.journal.answered
+    return lambda run, runs, now_ms: run.journal.answered
 
 
 @_plant(user_engine, "closing")
@@ -202,7 +211,7 @@ def _slot_never_given_back(original: Any) -> Any:
 _SHARED: dict[str, Any] = {}
 
 
-@_plant(user_engine.UserExecutionEngine, "_history")
+@_plant(histories.Histories, "before")
 def _a_dict_shared_between_users(original: Any) -> Any:
     async def history(self: Any, one: Any) -> Any:
         found = await original(self, one)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal
 
-from goldenpath.engine import bodies, values
+from goldenpath.engine import bodies, ending, steps, values
 from goldenpath.engine.answer import AnswerWriter
 from goldenpath.engine.budget import Budget
 from goldenpath.engine.context import Approval, Message, RunContext
 from goldenpath.engine.definitions import Agent, Tool
+from goldenpath.engine.ending import Ending
 from goldenpath.engine.journal import Scope, Step, current_scope
 from goldenpath.engine.outbox import FencedError
 from goldenpath.engine.run import Run
@@ -21,13 +20,12 @@ from goldenpath.engine.toolcall import ToolCall
 from goldenpath.errors import (
     NondeterminismError,
     NotReplayableError,
-    ProviderUnavailableError,
     ToolFailedError,
 )
 from goldenpath.model import events
-from goldenpath.model.entries import Body, format_time
-from goldenpath.model.ids import ApprovalId, CallId, RunId
-from goldenpath.model.journal import RunFailure, RunParked, StepCompleted, StepKey, StepStarted
+from goldenpath.model.entries import Body
+from goldenpath.model.ids import RunId
+from goldenpath.model.journal import RunFailure, RunParked, StepCompleted, StepKey
 
 if TYPE_CHECKING:
     from goldenpath.engine.user_engine import UserExecutionEngine
@@ -54,8 +52,7 @@ class Execution:
         self._scope = Scope("", None)
         self._stop: Stop | None = None
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._error: events.RunError | None = None
-        self._detail: str | None = None
+        self._failure: Ending | None = None
         self._operations: set[asyncio.Future[Any]] = set()
         self._waits: dict[StepKey, int | None] = {}
         self._park_timer: asyncio.TimerHandle | None = None
@@ -116,11 +113,10 @@ class Execution:
         if operations:
             await asyncio.wait(operations)
 
-    def stop(self, why: Stop, error: events.RunError | None = None) -> None:
+    def stop(self, why: Stop) -> None:
         """End this attempt; the first reason counts, but nothing is written once fenced."""
         if self._stop is None or why == "fenced":
             self._stop = why
-            self._error = error
             if not self._stopped.done():
                 self._stopped.set_result(None)
 
@@ -145,87 +141,52 @@ class Execution:
                 await engine.outbox.durable()
                 engine.attempt_parked(run)
                 return
-            status, error = self._outcome(body)
+            end = self._ending(body)
             await engine.end_children(run)
-            if status == "succeeded":
-                returned = body.result() if body is not None else None
-                self.answer.finish(returned)
+            if end.status == "succeeded":
+                self.answer.finish(body.result() if body is not None else None)
                 if not run.journal.text.strip():
-                    status = "failed"
-                    error = events.RunError(
-                        code="empty_answer", message="The agent gave no answer.", retryable=True
-                    )
-            if self._detail is not None:
-                self.emit(RunFailure(detail=self._detail))
-            await engine.finish(run, status, error, usage=self.usage, remaining_ms=run.remaining_ms)
+                    end = Ending("failed", ending.EMPTY_ANSWER)
+            if end.detail is not None:
+                self.emit(RunFailure(detail=end.detail))
+            await engine.finish(
+                run, end.status, end.error, usage=self.usage, remaining_ms=run.remaining_ms
+            )
         except FencedError:
             return
 
-    def _outcome(
-        self, body: asyncio.Future[Any] | None
-    ) -> tuple[events.RunOutcome, events.RunError | None]:
-        if self._stop == "cancelled":
-            return "cancelled", None
-        if self._stop == "timed_out":
-            return "timed_out", events.RunError(
-                code="deadline_exceeded", message="The run's time was up.", retryable=True
-            )
-        if self._stop == "failed":
-            return "failed", self._error
-        assert body is not None and body.done()
-        error = None if body.cancelled() else body.exception()
-        unasked = self.run.journal.unasked()
-        if unasked is not None:
-            if error is not None:
-                self._detail = _stack(error)
-            return "failed", self._nondeterministic(
-                f"the agent ended without asking for {unasked.name!r}, which was recorded"
-            )
-        if body.cancelled():
-            self._detail = "the agent's code raised CancelledError"
-            return "failed", _AGENT_ERROR
-        if error is None:
-            result = body.result()
-            if result is not None and not isinstance(result, str):
-                self._detail = f"the agent returned {type(result).__name__}, not text or None"
-                return "failed", _AGENT_ERROR
-            problem = self.answer.problem(result)
-            if problem is not None:
-                self._detail = problem
-                return "failed", _AGENT_ERROR
-            return "succeeded", None
-        self._detail = _stack(error)
-        if isinstance(error, ProviderUnavailableError):
-            return "failed", events.RunError(
-                code="provider_unavailable",
-                message="A service that the agent needs is not available.",
-                retryable=True,
-            )
-        if isinstance(error, NondeterminismError):
-            return "failed", self._nondeterministic(str(error))
-        return "failed", _AGENT_ERROR
+    def _ending(self, body: asyncio.Future[Any] | None) -> Ending:
+        match self._stop:
+            case "cancelled":
+                return Ending("cancelled")
+            case "timed_out":
+                return Ending("timed_out", ending.DEADLINE_EXCEEDED)
+            case "failed":
+                assert self._failure is not None
+                return self._failure
+            case _:
+                assert body is not None and body.done()
+                return self._with_answer(body)
 
-    def _nondeterministic(self, what: str) -> events.RunError:
-        changed = self.run.version is not None and self.run.version != self.agent.version
-        self._detail = what if self._detail is None else f"{what}\n{self._detail}"
-        return events.RunError(
-            code="code_changed" if changed else "nondeterministic",
-            message=(
-                "The agent was changed while this run waited."
-                if changed
-                else "This run could not be continued after an interruption."
-            ),
-            retryable=True,
-        )
+    def _with_answer(self, body: asyncio.Future[Any]) -> Ending:
+        end = ending.ending_of(self.run, self.agent.version, body)
+        if end.status != "succeeded":
+            return end
+        problem = self.answer.problem(body.result())
+        return end if problem is None else ending.agent_failed(problem)
 
     def fail_replay(self, what: str) -> None:
         """The code asked for something else than was recorded."""
-        self.stop("failed", self._nondeterministic(what))
+        self._fail(ending.nondeterministic(self.run, self.agent.version, what))
 
     def fail(self, detail: str) -> None:
         """The run cannot go on, by the agent's fault."""
-        self._detail = detail
-        self.stop("failed", _AGENT_ERROR)
+        self._fail(ending.agent_failed(detail))
+
+    def _fail(self, failure: Ending) -> None:
+        if self._stop is None:
+            self._failure = failure
+        self.stop("failed")
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -293,101 +254,14 @@ class Execution:
     ) -> Any:
         plain = values.to_journal([list(args), kwargs], self.limits.result_journal_bytes)
         key, step = self._ask(f"step {name}", plain)
-        result = await self._operate(self._perform_step(key, step, function, args, kwargs))
-        return values.from_journal(result, _result_type(function))
-
-    async def _perform_step(
-        self,
-        key: StepKey,
-        step: Step | None,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        if step is not None and step.order is not None:
-            return await self.replayed(step)
-        is_async = inspect.iscoroutinefunction(function)
-        body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, self.engine.threads)
-        value, status, message, detail = None, None, None, None
-        try:
-            await asyncio.wait({body})
-            if body.cancelled():
-                status, message = "error", "cancelled"
-            elif (error := body.exception()) is not None:
-                status, message, detail = "error", f"{type(error).__name__}: {error}", _stack(error)
-            else:
-                value = values.to_journal(body.result(), self.limits.result_journal_bytes)
-        except NotReplayableError as error:
-            status, message = "error", str(error)
-        except asyncio.CancelledError:
-            await bodies.stop(
-                body, self.limits.cancel_seconds, self.engine.abandoned, f"step {key.name}"
-            )
-            raise
-        left = self.budget.remaining_ms
-        return await self.complete(
-            StepStarted(key=key, kind="step", remaining_ms=left),
-            StepCompleted(
-                key=key,
-                value=value,
-                failed_status=status,
-                failed_message=message,
-                detail=detail,
-                remaining_ms=left,
-            ),
-        )
+        result = await self._operate(steps.call_function(self, key, step, function, args, kwargs))
+        return values.from_journal(result, steps.result_type(function))
 
     async def child(self, name: str, text: str) -> str:
         if self.engine.agents.get(name) is None:
             raise ToolFailedError("error", f"there is no agent {name!r}")
         key, step = self._ask(f"agent {name}", [text])
-        return await self._operate(self._perform_child(key, step, name, text))
-
-    async def _perform_child(self, key: StepKey, step: Step | None, name: str, text: str) -> Any:
-        if step is not None and step.order is not None:
-            return await self.replayed(step)
-        if step is None or step.child_run_id is None:
-            child_id = RunId(self.engine.ids.new())
-            refusal = self.engine.refuse_child(self.run)
-            if refusal is not None:
-                raise ToolFailedError("error", refusal)
-            self.emit(
-                StepStarted(
-                    key=key,
-                    kind="agent",
-                    child_run_id=child_id,
-                    remaining_ms=self.budget.remaining_ms,
-                )
-            )
-            self.engine.start_child(self.run, key, child_id, name, text, self.budget.remaining)
-        else:
-            child_id = step.child_run_id
-        end = await self._child_end(key, child_id)
-        failed = end.status != "succeeded"
-        message = end.error.message if end.error is not None else f"the run was {end.status}"
-        return await self.complete(
-            StepCompleted(
-                key=key,
-                value=None if failed else end.output,
-                failed_status=_CHILD_STATUS[end.status] if failed else None,
-                failed_message=message if failed else None,
-                remaining_ms=self.budget.remaining_ms,
-            )
-        )
-
-    async def _child_end(self, key: StepKey, child_id: RunId) -> events.AgentCompleted:
-        child = self.engine.runs.get(child_id)
-        if child is None:
-            return await self.engine.ended_child(child_id)
-        if child.ended is None:
-            child.ended = asyncio.get_running_loop().create_future()
-        try:
-            if child.parked is not None:
-                self.child_parked(child_id, True)
-            return await asyncio.shield(child.ended)
-        finally:
-            self._waits.pop(key, None)
-            self._balance()
+        return await self._operate(steps.run_child(self, key, step, name, text))
 
     def child_parked(self, child_id: RunId, parked: bool) -> None:
         """A child waits, or goes on: waiting for a waiting child is a durable wait too."""
@@ -405,96 +279,15 @@ class Execution:
         self._may_wait("approve")
         plain = values.to_journal({"prompt": prompt, **arguments}, self.limits.result_event_bytes)
         key, step = self._ask("approve", plain)
-        value = await self._operate(self._perform_approval(key, step, prompt, arguments, expires))
+        value = await self._operate(steps.approve(self, key, step, prompt, arguments, expires))
         return Approval(value["decision"], value["reason"])
-
-    async def _perform_approval(
-        self,
-        key: StepKey,
-        step: Step | None,
-        prompt: str,
-        arguments: dict[str, Any],
-        expires: float | None,
-    ) -> Any:
-        if step is None:
-            step = self.request_approval(key, None, None, arguments, prompt, expires)
-        if step.order is None:
-            await self.decided(step)
-        return await self.replayed(step)
-
-    def request_approval(
-        self,
-        key: StepKey,
-        call_id: CallId | None,
-        tool: str | None,
-        arguments: dict[str, Any],
-        prompt: str | None,
-        expires: float | None,
-        *before: Body,
-    ) -> Step:
-        """Ask the user: the entries `before` and the request, in one append."""
-        approval_id = ApprovalId(self.engine.ids.new())
-        seconds = self.limits.approval_seconds if expires is None else expires
-        until_ms = self.engine.clock.now_ms() + int(seconds * 1000)
-        self.emit(
-            *before,
-            events.ApprovalRequested(
-                approval_id=approval_id,
-                call_id=call_id,
-                tool=tool,
-                arguments=arguments,
-                prompt=prompt,
-                expires=format_time(until_ms),
-            ),
-            StepStarted(
-                key=key,
-                kind="approval",
-                approval_id=approval_id,
-                until_ms=until_ms,
-                remaining_ms=self.budget.remaining_ms,
-            ),
-        )
-        return self.run.journal.steps[key]
-
-    async def decided(self, step: Step) -> None:
-        """Wait durably for the decision of an approval: it is in the journal on return."""
-        assert step.approval_id is not None
-        self.engine.arm_timer()
-        while step.order is None:
-            decision = self.run.decisions.get(step.approval_id)
-            if decision is None:
-                decision = asyncio.get_running_loop().create_future()
-                self.run.decisions[step.approval_id] = decision
-            await self.wait_durably(step.key, step.until_ms, asyncio.shield(decision))
 
     async def sleep(self, seconds: float) -> None:
         self._may_wait("sleep")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"sleep({seconds}): seconds must be a number >= 0")
         key, step = self._ask("sleep", [seconds])
-        await self._operate(self._perform_sleep(key, step, seconds))
-
-    async def _perform_sleep(self, key: StepKey, step: Step | None, seconds: float) -> Any:
-        if step is not None and step.order is not None:
-            return await self.replayed(step)
-        now = self.engine.clock.now_ms()
-        until_ms = step.until_ms if step is not None else None
-        if until_ms is None:
-            until_ms = now + int(seconds * 1000)
-            self.emit(
-                StepStarted(
-                    key=key,
-                    kind="sleep",
-                    until_ms=until_ms,
-                    remaining_ms=self.budget.remaining_ms,
-                )
-            )
-            self.engine.arm_timer()
-        left = max(until_ms - now, 0) / 1000
-        await self.wait_durably(key, until_ms, asyncio.sleep(left))
-        return await self.complete(
-            StepCompleted(key=key, value=None, remaining_ms=self.budget.remaining_ms)
-        )
+        await self._operate(steps.sleep(self, key, step, seconds))
 
     def _may_wait(self, what: str) -> None:
         if self.agent.recover == "fail":
@@ -587,8 +380,12 @@ class Execution:
         try:
             await what
         finally:
-            self._waits.pop(key, None)
-            self._balance()
+            self.waits_no_more(key)
+
+    def waits_no_more(self, key: StepKey) -> None:
+        """What a step waited for has come, or will not."""
+        self._waits.pop(key, None)
+        self._balance()
 
     def _balance(self) -> None:
         """Count active time, or not; park when everything that goes on is a durable wait."""
@@ -608,8 +405,8 @@ class Execution:
 
     def _park(self) -> None:
         self._park_timer = None
-        steps = self.run.journal.steps
-        if any((step := steps.get(key)) and step.order is not None for key in self._waits):
+        recorded = self.run.journal.steps
+        if any((step := recorded.get(key)) and step.order is not None for key in self._waits):
             # What it waited for came in this very turn of the loop. The wait's end balances anew;
             # parked now, the run would wait for something that is in the log already.
             return
@@ -635,24 +432,3 @@ class Execution:
     def calls_end(self) -> events.ToolStatus:
         """How a call ends that is stopped because the run stops, or because its caller does."""
         return "timed_out" if self._stop == "timed_out" else "cancelled"
-
-
-_AGENT_ERROR = events.RunError(
-    code="agent_error", message="The agent failed while it worked on this.", retryable=True
-)
-_CHILD_STATUS: dict[str, str] = {
-    "failed": "error",
-    "cancelled": "cancelled",
-    "timed_out": "timed_out",
-}
-
-
-def _stack(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-16_000:]
-
-
-def _result_type(function: Callable[..., Any]) -> Any:
-    try:
-        return get_type_hints(function).get("return", Any)
-    except (TypeError, NameError, AttributeError):
-        return Any

@@ -140,7 +140,7 @@ class Intake:
             thread_id = ThreadId(engine.ids.new())
             title = " ".join(send.text.split())[:_TITLE] or None
             created.append((thread_id, None, events.ThreadCreated(title=title)))
-            engine.new_thread(thread_id)
+            engine.histories.begin(thread_id)
             thread = ThreadRow(
                 thread_id=thread_id,
                 title=title,
@@ -255,7 +255,7 @@ class Intake:
 
     def _create_thread(self, pending: PendingCommand, command: commands.CreateThread) -> None:
         thread_id = ThreadId(self._engine.ids.new())
-        self._engine.new_thread(thread_id)
+        self._engine.histories.begin(thread_id)
         self._add(
             (thread_id, None, events.ThreadCreated(title=command.title)),
             (
@@ -311,6 +311,6 @@ class Intake:
         )
         engine.outbox.erase(thread_id)
         self._threads.pop(thread_id, None)
-        engine.forget_thread(thread_id)
+        engine.histories.forget(thread_id)
         await engine.outbox.durable()
         self._deleting.discard(thread_id)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from typing import TYPE_CHECKING, Any, cast
 
-from goldenpath.engine import bodies, values
+from goldenpath.engine import bodies, steps, values
 from goldenpath.engine.definitions import Tool, ToolContext
+from goldenpath.engine.ending import stack_of
 from goldenpath.engine.journal import Step
 from goldenpath.errors import NotReplayableError, RunEndedError
 from goldenpath.model import events
@@ -169,8 +169,15 @@ class ToolCall:
     def _request(
         self, key: StepKey, *before: events.ToolExecuting | StepStarted, prompt: str | None = None
     ) -> Step:
-        return self._execution.request_approval(
-            key, self._call_id, self._tool.name, self._shown_arguments(), prompt, None, *before
+        return steps.request_approval(
+            self._execution,
+            key,
+            self._call_id,
+            self._tool.name,
+            self._shown_arguments(),
+            prompt,
+            None,
+            *before,
         )
 
     async def _approved(self, key: StepKey, prompt: str | None = None) -> str | None:
@@ -179,7 +186,7 @@ class ToolCall:
         if step is None:
             step = self._request(key, prompt=prompt)
         if step.order is None:
-            await self._execution.decided(step)
+            await steps.decided(self._execution, step)
         value = step.value or {"decision": step.failed_status, "reason": None}
         if value["decision"] == "approved":
             return None
@@ -227,7 +234,7 @@ class ToolCall:
             return ("error", None, "the tool raised CancelledError", None)
         error = body.exception()
         if error is not None:
-            detail = "".join(traceback.format_exception(error))[-16_000:]
+            detail = stack_of(error)
             return ("error", None, f"{type(error).__name__}: {error}"[:4000], detail)
         try:
             value = values.to_journal(body.result(), limits.result_journal_bytes)

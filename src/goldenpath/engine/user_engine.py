@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from goldenpath.engine import demand
 from goldenpath.engine.bodies import Abandoned
-from goldenpath.engine.context import Message
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.execution import Execution
+from goldenpath.engine.histories import Histories
 from goldenpath.engine.intake import Intake
 from goldenpath.engine.limits import Limits
 from goldenpath.engine.outbox import FencedError, Outbox
@@ -23,14 +24,13 @@ from goldenpath.model.entries import Body, Entry, decode
 from goldenpath.model.grammar import UserState
 from goldenpath.model.ids import RunId, Seq, ThreadId, UserId
 from goldenpath.model.journal import (
-    INTERRUPTIONS,
     CancelRequested,
     RunOpened,
     RunParked,
     StepCompleted,
     StepKey,
 )
-from goldenpath.store.interface import Activation, Refusal, Store
+from goldenpath.store.interface import Activation, History, Refusal, Store
 
 _DEATHS_MOST = 3
 
@@ -85,7 +85,7 @@ class UserExecutionEngine:
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: int | None = None
-        self._histories: dict[ThreadId, list[Message]] = {}
+        self.histories = Histories(self._read_history, self.limits.history_messages)
         self._draining = False
         self._serving = False
         self._leaving = False
@@ -159,7 +159,7 @@ class UserExecutionEngine:
                 self._give_back(run)
             # What is large goes now; the rest is a cycle, which the collector finds some day.
             self.runs.clear()
-            self._histories.clear()
+            self.histories.clear()
 
     async def _serve(self) -> None:
         while True:
@@ -282,6 +282,10 @@ class UserExecutionEngine:
             except StoreUnavailableError:
                 await asyncio.sleep(0.1 + self.ids.random() / 5)
 
+    async def _read_history(self, thread_id: ThreadId) -> History | None:
+        most = self.limits.history_messages
+        return await self.patiently(lambda: self.store.history(self.user, thread_id, most, None))
+
     def _recover(self) -> None:
         """Decide for each open run how it goes on after whatever ended the last activation."""
         for run in sorted(self.runs.values(), key=lambda run: run.depth, reverse=True):
@@ -307,22 +311,10 @@ class UserExecutionEngine:
 
     def _look_at_parked(self, run: Run) -> None:
         """Take a parked run up again if what it waits for has come."""
-        if run.parked is not None and run.resume is None and self._may_go_on(run):
+        if run.parked is None or run.resume is not None:
+            return
+        if demand.may_go_on(run, self.runs, self.clock.now_ms()):
             run.resume = run.parked
-
-    def _may_go_on(self, run: Run) -> bool:
-        """True if something that the parked run waits for has come."""
-        due = run.due_ms()
-        if run.journal.answered or (due is not None and due <= self.clock.now_ms()):
-            return True
-        return any(
-            child is None or child.closed
-            for child in (
-                self.runs.get(step.child_run_id)
-                for step in run.journal.steps.values()
-                if step.kind == "agent" and step.order is None and step.child_run_id is not None
-            )
-        )
 
     # -- the log -----------------------------------------------------------------------------
 
@@ -338,27 +330,13 @@ class UserExecutionEngine:
         self._services.settled(self.user, outcome)
 
     def _due_ms(self) -> int | None:
-        """When a host must look at this user even if nobody asks."""
-        due: int | None = None
-        for run in self.runs.values():
-            if run.closed:
-                continue
-            interrupted = run.parked is None or run.parked in INTERRUPTIONS
-            if run.ending or interrupted or self._may_go_on(run):
-                return 0
-            run_due = run.due_ms()
-            if run_due is not None and (due is None or run_due < due):
-                due = run_due
-        return due
+        return demand.durable_due_ms(self.runs, self.clock.now_ms())
 
     # -- time --------------------------------------------------------------------------------
 
     def arm_timer(self) -> None:
         """Wake at the next expiry or end of a sleep."""
-        due = min(
-            (due for run in self.runs.values() if (due := self._run_timer_ms(run)) is not None),
-            default=None,
-        )
+        due = demand.timer_ms(self.runs)
         if due == self._timer_due and self._timer is not None:
             return
         if self._timer is not None:
@@ -370,16 +348,6 @@ class UserExecutionEngine:
             # A long wait is cut, so that a clock that jumps is noticed.
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(min(seconds, 60.0), self._timer_fired)
-
-    def _run_timer_ms(self, run: Run) -> int | None:
-        if run.resume is not None or run.ending:
-            return None
-        if run.parked is not None:
-            return run.due_ms()
-        return min(
-            (s.until_ms for s in run.journal.approvals.values() if s.until_ms is not None),
-            default=None,
-        )
 
     def _timer_fired(self) -> None:
         self._timer = None
@@ -518,7 +486,7 @@ class UserExecutionEngine:
         self.spawn(self._execute(run, run.execution))
 
     async def _execute(self, run: Run, execution: Execution) -> None:
-        await execution.main(await self._history(run))
+        await execution.main(await self.histories.before(run))
 
     def _give_back(self, run: Run) -> None:
         if run.slot:
@@ -572,7 +540,7 @@ class UserExecutionEngine:
         )
         if run.root:
             self.observer.answer_produced()
-            self._remember(run)
+            self.histories.add(run)
         if run.ended is not None and not run.ended.done():
             run.ended.set_result(end)
         parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None
@@ -709,50 +677,6 @@ class UserExecutionEngine:
             usage=row.usage,
             duration_ms=0,
         )
-
-    # -- history -----------------------------------------------------------------------------
-
-    async def _history(self, run: Run) -> list[Message]:
-        """Questions and answers of the thread that ended before this run began."""
-        if not run.root:
-            return []
-        known = self._histories.get(run.thread_id)
-        if known is not None and run.attempts == 1:
-            return list(known)
-        started = run.journal.started_seq or 0
-        history = await self.patiently(
-            lambda: self.store.history(self.user, run.thread_id, self.limits.history_messages, None)
-        )
-        messages: list[Message] = []
-        if history is not None:
-            before = (r for r in history.runs if r.last_seq is not None and r.last_seq < started)
-            for row in sorted(before, key=lambda r: r.last_seq or 0):
-                messages.extend(_messages(row.text, row.output))
-        if run.attempts == 1:
-            self._histories[run.thread_id] = list(messages)
-        return messages
-
-    def new_thread(self, thread_id: ThreadId) -> None:
-        """A thread that was created now has no history to read."""
-        self._histories[thread_id] = []
-
-    def forget_thread(self, thread_id: ThreadId) -> None:
-        self._histories.pop(thread_id, None)
-
-    def _remember(self, run: Run) -> None:
-        known = self._histories.get(run.thread_id)
-        if known is not None:
-            known.extend(_messages(run.text, run.journal.text))
-            del known[: -self.limits.history_messages]
-        while len(self._histories) > 100:
-            self._histories.pop(next(iter(self._histories)))
-
-
-def _messages(question: str, answer: str | None) -> list[Message]:
-    messages = [Message("user", question)]
-    if answer:
-        messages.append(Message("assistant", answer))
-    return messages
 
 
 _CRASHED = events.RunError(
