@@ -139,7 +139,8 @@ class Server:
         """Ask it to end (SIGTERM), and see that it does, well."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(BOUND) == 0, self.log_text()[-4000:]
+        ended = self._process.wait(BOUND)
+        assert ended == 0, f"exit {ended}: {self.log_text()[-4000:]}"
 
     def kill(self) -> None:
         """SIGKILL, as from the kernel; nothing is said or saved."""
@@ -388,7 +389,8 @@ class Device:
         return self._socket
 
     async def open(self) -> None:
-        """Open the socket; say nothing yet."""
+        """Open the socket; say nothing yet. One that a dead server left is closed."""
+        await self.close()
         self._socket = await connect(
             f"ws://127.0.0.1:{self.port or self.server.port}/v1/socket",
             additional_headers={"Authorization": f"Bearer {self.bearer or token(self.user)}"},
