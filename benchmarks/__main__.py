@@ -83,7 +83,7 @@ def report(
         f"{growth['ratio_to_empty'][what]['one']:.2f} |"
         for what, by in growth["medians_ms"].items()
     ]
-    connected = figures["W2 U=500"]["connected_user_kib"] if "W2 U=500" in figures else None
+    connected = figures["W2 U=500, pair 1"]["connected_user_kib"]
     silent = (memory["read nothing"]["mib"] - memory["read all"]["mib"]) / USERS * 1024
     return "\n".join(
         [
@@ -104,9 +104,10 @@ def report(
             "",
             "## Growth",
             "",
-            "Milliseconds, medians of five alternating repeats: 500 appends of whole runs by 50 "
-            "users, resuming 101 entries, listing threads; on an empty store, one with 1,000,000 "
-            "entries of 10,000 users, one with 1,000,000 entries of one user.",
+            "Milliseconds, medians of five alternating repeats: activating 50 users, 500 appends "
+            "of whole runs by them, settling these in the background afterwards, resuming 101 "
+            "entries, listing threads; on an empty store, one with 1,000,000 entries of 10,000 "
+            "users, one with 1,000,000 entries of one user.",
             "",
             "| operation | empty | many users | one user | many / empty | one / empty |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",

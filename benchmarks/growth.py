@@ -138,16 +138,19 @@ async def _median_ms(work: Callable[[], Awaitable[Any]], times: int = 1) -> floa
     return statistics.median(took)
 
 
-async def _appends(store: Store) -> None:
-    """50 users, each 10 appends of a run, one after the other, on durability full."""
-    writers = await asyncio.gather(
+async def _activate(store: Store) -> list[Writer]:
+    """Acquire 50 users who are not in memory."""
+    return await asyncio.gather(
         *(Writer(store, UserId(f"user{n * 131 % 10_000:06}")).begin() for n in range(50))
     )
+
+
+async def _append(writers: list[Writer]) -> None:
+    """Ten appends of a run by each, one after the other, on durability full."""
 
     async def drive(writer: Writer) -> None:
         for _ in range(10):
             await writer.append_run()
-        await writer.end()
 
     await asyncio.gather(*(drive(writer) for writer in writers))
 
@@ -199,13 +202,25 @@ async def _measure(stores: dict[str, Store]) -> dict[str, Any]:
         await store.compact()
     for round_ in range(REPEATS + 1):
         for name, store in stores.items():
-            append = await _median_ms(lambda s=store: _appends(s))
+            writers: list[Writer] = []
+
+            async def activate(s: Store = store, found: list[Writer] = writers) -> None:
+                found += await _activate(s)
+
+            activating = await _median_ms(activate)
+            append = await _median_ms(lambda w=writers: _append(w))
+            for writer in writers:
+                await writer.end()
+            settle = await _median_ms(store.compact)
             resume = await _median_ms(
                 lambda s=store: _read_all(s, fresh, Position(ORIGIN_MARK, Seq(0))), 30
             )
             threads = await _median_ms(lambda s=store: s.threads(fresh, 50, None), 30)
             if round_:  # the first one warms up
+                note("activate", name, activating)
                 note("append", name, append)
+                note("settle", name, settle)
+                note("append and settle", name, append + settle)
                 note("resume", name, resume)
                 note("threads", name, threads)
     big = UserId("user000000")

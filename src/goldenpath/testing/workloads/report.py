@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ def fits(result: dict[str, Any]) -> bool:
 
 
 def run_workloads(tell: Callable[[str], None], *, quick: bool = False) -> Figures:
-    """W1 and W2 against the real server and the raw baseline. About four minutes; `quick` one."""
+    """W1 and W2 against the real server and the raw baseline. About six minutes; `quick` two."""
     figures: Figures = {}
 
     def take(name: str, kind: str, workload: str, users: int, runs: int) -> dict[str, Any]:
@@ -35,18 +36,26 @@ def run_workloads(tell: Callable[[str], None], *, quick: bool = False) -> Figure
     take("W2 U=50", "real", "W2", 50, 2 if quick else 6)
     largest = 0
     for users in (100, 250) if quick else (200, 300, 400, 500, 600):
-        result = take(f"W2 U={users}", "real", "W2", users, 5)
-        if not fits(result):
+        # A second try, for one hiccup of a shared machine is longer than a run may take.
+        for name in (f"W2 U={users}", f"W2 U={users}, second try"):
+            if fits(take(name, "real", "W2", users, 5)):
+                largest = users
+                break
+        if largest != users:
             break
-        largest = users
     figures["W2 largest"] = {"users": largest}
-    compared = 100 if quick else 500
-    real = figures.get(f"W2 U={compared}") or take(f"W2 U={compared}", "real", "W2", compared, 5)
-    raw = take(f"W2 U={compared}, raw baseline", "raw", "W2", compared, 5)
-    figures["W2 CPU per run, real / raw"] = {
-        "ratio": real["server_cpu_ms_per_run"] / raw["server_cpu_ms_per_run"]
-    }
+    figures["W2 CPU per run, real / raw"] = _compared(take, 100 if quick else 500, 3)
     return figures
+
+
+def _compared(take: Callable[..., dict[str, Any]], users: int, pairs: int) -> dict[str, float]:
+    """The median of alternating pairs, for the machine's speed changes within minutes."""
+    ratios: list[float] = []
+    for number in range(1, pairs + 1):
+        real = take(f"W2 U={users}, pair {number}", "real", "W2", users, 3)
+        raw = take(f"W2 U={users}, pair {number}, raw baseline", "raw", "W2", users, 3)
+        ratios.append(real["server_cpu_ms_per_run"] / raw["server_cpu_ms_per_run"])
+    return {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
 
 
 _COLUMNS = (
@@ -74,6 +83,6 @@ def table(figures: Figures) -> str:
     for name, result in figures.items():
         if "runs" not in result:
             lines.append("")
-            values = (f"{v:.2f}" if isinstance(v, float) else str(v) for v in result.values())
-            lines.append(f"{name}: {', '.join(values)}")
+            values = ((k, f"{v:.2f}" if isinstance(v, float) else v) for k, v in result.items())
+            lines.append(f"{name}: {', '.join(f'{key} {value}' for key, value in values)}")
     return "\n".join(lines)
