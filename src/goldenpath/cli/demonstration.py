@@ -34,7 +34,7 @@ from goldenpath.telemetry import logging as diagnostics
 
 _USUAL_PORT = 8700
 _ASKER = "demo"
-_ASKER_SECONDS = 600.0
+_ANSWER_SECONDS = 60.0
 
 
 def demonstrate(settings: Settings, data: Path | None, question: str | None, *, stays: bool) -> int:
@@ -63,7 +63,10 @@ async def _serve(app: App, settings: Settings, question: str, stays: bool) -> in
 
     async def ready(url: str) -> bool:
         nonlocal answered
-        answered = await _ask(url, settings, question)
+        with anyio.move_on_after(_ANSWER_SECONDS) as patience:
+            answered = await _ask(url, settings, question)
+        if patience.cancelled_caught:
+            print_line(f"no answer within {_ANSWER_SECONDS:.0f} s: goldenpath runs shows the run")
         if stays:
             where = "" if settings.port == _USUAL_PORT else f" --url {url}"
             print_line(
@@ -78,7 +81,7 @@ async def _serve(app: App, settings: Settings, question: str, stays: bool) -> in
 
 async def _ask(url: str, settings: Settings, question: str) -> bool:
     """Ask over a socket as any client would; True if the answer came."""
-    token = mint(settings, _ASKER, int(time.time()), _ASKER_SECONDS)
+    token = mint(settings, _ASKER, int(time.time()), _ANSWER_SECONDS)
     print_line(f"question: {question}")
     async with Client(url, token, device="demo") as client:
         sent = await client.send(question)
