@@ -430,3 +430,32 @@ async def test_a_run_leaves_no_reference_cycles() -> None:
                     await asyncio.sleep(0.01)
         finally:
             gc.enable()
+
+
+async def test_a_run_taken_up_before_its_parking_is_durable_ends_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The attempt that parked hears of it when the next one has begun, and leaves it alone."""
+
+    @agent("sleeper")
+    async def sleeper(run: RunContext, message: str) -> str:
+        await run.sleep(0.15)
+        return "slept"
+
+    async with bench([sleeper]) as b:
+        run_id = (await b.send("sleep")).receipt.run_id
+        while "step_started" not in (e["type"] for e in b.log()):
+            await asyncio.sleep(0.001)
+        b.disk.writable = False
+        engine = b.host._engines[USER]
+        run = next(iter(engine.runs.values()))
+        while run.attempts < 2:
+            engine.wake()
+            await asyncio.sleep(0.01)
+        engine.cancel(run, "user")
+        b.disk.writable = True
+        assert (await b.until("agent_completed", run_id))["status"] == "cancelled"
+        again, _ = await b.ask("once more")
+        assert again["output"] == "slept"
+        assert b.types(run_id).count("agent_completed") == 1
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -139,7 +139,7 @@ class Execution:
                 return
             if self._stop in ("parked", "shutdown"):
                 await engine.outbox.durable()
-                engine.attempt_parked(run)
+                engine.attempt_parked(run, self.attempt)
                 return
             end = self._ending(body)
             await engine.end_children(run)

@@ -96,7 +96,10 @@ class Outbox:
         return bool(self._groups or self._refused or self._erase or self._touched)
 
     def add(self, items: Iterable[tuple[ThreadId | None, RunId | None, Body]]) -> list[Entry]:
-        """Add entries, all in one append. Raises GrammarError, CodecError, FencedError."""
+        """Add entries, all in one append. Raises CodecError, FencedError.
+
+        RuntimeError if one may not come in this log: a mistake of the engine.
+        """
         if self.fenced:
             raise FencedError
         now = self._clock.now_ms()
@@ -112,8 +115,9 @@ class Outbox:
         except GrammarError as error:
             # The state may be half changed, so this activation writes no more. Not the log is
             # broken but this engine: whoever asked may be an agent's code, so the host is told.
-            self.close(RuntimeError(f"the engine wanted to write what may not come: {error}"))
-            raise
+            wrong = RuntimeError(f"the engine wanted to write what may not come: {error}")
+            self.close(wrong)
+            raise wrong from error
         self._head = added[-1].seq
         size = 0
         for entry, encoded in zip(added, group, strict=True):

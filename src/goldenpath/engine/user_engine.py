@@ -57,6 +57,10 @@ class Services(Protocol):
         ...
 
     def give_suspect(self, run_id: RunId) -> None: ...
+    def holds_leases(self) -> bool:
+        """False if another host may have taken over meanwhile."""
+        ...
+
     def settled(self, user: UserId, outcome: Receipt | Refusal) -> None: ...
 
 
@@ -225,7 +229,9 @@ class UserExecutionEngine:
         self._woken.set()
 
     def check_lease(self) -> None:
-        """Raise FencedError if this activation is known to be over."""
+        """Raise FencedError if this activation is over, or if another one may have begun."""
+        if not self._services.holds_leases():
+            self.outbox.close()
         if self.outbox.fenced:
             raise FencedError
 
@@ -602,8 +608,10 @@ class UserExecutionEngine:
         if children:
             await self.cancel_and_wait(children, "parent")
 
-    def attempt_parked(self, run: Run) -> None:
-        """A run has left the memory; its slot is free."""
+    def attempt_parked(self, run: Run, attempt: int) -> None:
+        """A run has left the memory, and that is durable; its slot is free."""
+        if run.attempts != attempt:
+            return  # taken up again before it was durable: what it had is the next attempt's
         self._give_back(run)
         self._tell_parent(run, parked=True)
         if run.cancelled is not None:
