@@ -11,6 +11,7 @@ import pytest
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import AgentRegistry, agent, tool
 from goldenpath.engine.host import EngineHost
+from goldenpath.errors import StoreUnavailableError
 from goldenpath.model import commands
 from goldenpath.model.ids import CommandId, HostId, Mark, RunId, Seq, UserId
 from goldenpath.testing.memory_store import MemoryStore
@@ -73,3 +74,34 @@ async def test_a_fenced_engine_writes_nothing_and_enters_no_tool() -> None:
         assert run is not None and run.status == "running", "the other host goes on with it"
         _, entries = await store.entries(USER, Seq(0))
         assert len(entries) == before
+
+
+async def test_a_host_that_cannot_renew_enters_no_tool() -> None:
+    """Another one may have taken over, though nobody has refused anything yet."""
+    entered.clear()
+    gates.update(waits=asyncio.Event(), go=asyncio.Event())
+    store = _Unrenewed(lease_seconds=0.3)
+    host = EngineHost(store, AgentRegistry([held]))
+    async with host.running():
+        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
+        await gates["waits"].wait()
+        await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
+        store.renews = False
+        await asyncio.sleep(0.5)
+        assert not host.holds_leases()
+        gates["go"].set()
+        await until(lambda: not host._engines)
+        assert entered == [], "a tool's body was entered without a lease that is sure"
+        # When it can renew again it goes on, as a new activation.
+        store.renews = True
+        await until(lambda: entered)
+        assert store.disk.users[USER].epoch == 2
+
+
+class _Unrenewed(MemoryStore):
+    renews = True
+
+    async def renew(self, host: HostId) -> None:
+        if not self.renews:
+            raise StoreUnavailableError("the database does not answer")
+        await super().renew(host)

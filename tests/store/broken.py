@@ -200,7 +200,7 @@ class LosesWakeUps(MemoryStore):
     """Waiting begins with forgetting what came before."""
 
     def watch(self, user: Any) -> Any:
-        return _ForgetfulWatch(self._watches.setdefault(user, set()))
+        return _ForgetfulWatch(self.disk, user, None)
 
 
 class _ForgetfulWatch(MemoryWatch):
@@ -212,18 +212,18 @@ class _ForgetfulWatch(MemoryWatch):
 @breaks("R6")
 class WakesOneReaderOnly(MemoryStore):
     def _notify(self, user: Any) -> None:
-        for watch in list(self._watches.get(user, ()))[:1]:
+        for watch in list(self.disk.watches.get(user, ()))[:1]:
             watch.notify()
 
 
 @breaks("R6")
 class SubmitsDoNotWake(MemoryStore):
     async def submit(self, *args: Any, **kwargs: Any) -> Submission:
-        watches, self._watches = self._watches, {}
+        watches, self.disk.watches = self.disk.watches, {}
         try:
             return await super().submit(*args, **kwargs)
         finally:
-            self._watches = watches
+            self.disk.watches = watches
 
 
 @breaks("L5")
@@ -545,5 +545,5 @@ class WaitsForReaders(MemoryStore):
 
     async def append(self, append: Any) -> None:
         await super().append(append)
-        while any(w._event.is_set() for w in self._watches.get(append.user, ())):
+        while any(w._event.is_set() for w in self.disk.watches.get(append.user, ())):
             await asyncio.sleep(0.001)

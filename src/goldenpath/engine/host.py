@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -78,6 +79,8 @@ class EngineHost:
         self._suspect_queue: deque[UserId] = deque()
         self._rates: dict[UserId, tuple[float, float]] = {}
         self._locks: dict[UserId, asyncio.Lock] = {}
+        self._renewed = -math.inf
+        """When the last renewal that succeeded was begun, on the monotonic clock."""
         self._running = False
         self._draining = False
         self._scan_now = asyncio.Event()
@@ -133,20 +136,29 @@ class EngineHost:
             await asyncio.wait(tasks)
 
     async def _beat(self) -> None:
+        lease = self.store.lease_seconds
+        pause = _RENEW_SECONDS if lease is None else min(_RENEW_SECONDS, lease / 4)
         while True:
+            began = self.clock.monotonic()
             try:
                 await self.store.renew(self.host_id)
+                self._renewed = began
             except StoreUnavailableError as error:
                 logger.warning("the store does not answer: %s", error)
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(pause)
+
+    def holds_leases(self) -> bool:
+        """False if another host may have taken over, since this one could not renew for long."""
+        lease = self.store.lease_seconds
+        return lease is None or self.clock.monotonic() - self._renewed < lease
 
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
         while True:
             try:
                 for user in await self.store.demand(self.clock.now_ms(), _MOST_USERS):
-                    engine = self._engines.get(user)
-                    if engine is None:
+                    # The engine that runs here knows of what it was asked here, not elsewhere.
+                    if user not in self._engines or self.store.lease_seconds is not None:
                         self.wake(user)
             except StoreUnavailableError as error:
                 logger.warning("cannot look for demand: %s", error)
@@ -274,6 +286,8 @@ class EngineHost:
         """Run one activation. True if it should be tried again soon."""
         if self._draining:
             return False
+        if not self.holds_leases():
+            return True
         try:
             activation = await self.store.acquire(user, self.host_id, self.ids.mark())
         except StoreUnavailableError:

@@ -35,6 +35,7 @@ async def call_function(
     if step is not None and step.order is not None:
         return await execution.replayed(step)
     limits, engine = execution.limits, execution.engine
+    engine.check_lease()
     is_async = inspect.iscoroutinefunction(function)
     body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, engine.threads)
     value, status, message, detail = None, None, None, None

@@ -103,6 +103,7 @@ class ToolCall:
         return cast("dict[str, Any]", shown) if isinstance(shown, dict) else {"cut": shown}
 
     def _begin(self) -> None:
+        self._engine.check_lease()  # or the call would be ambiguous, though its body never ran
         self._call_id = CallId(self._engine.ids.new())
         self._attempt = 0 if self._tool.approval else 1
         executing = events.ToolExecuting(
@@ -123,6 +124,7 @@ class ToolCall:
         )
 
     def _next_attempt(self) -> None:
+        self._engine.check_lease()
         self._attempt += 1
         self._execution.emit(self._started())
 

@@ -39,7 +39,8 @@ Leases
  L1  `acquire` gives an epoch greater than any before for that user, and a new mark.
  L2  After `acquire`, appends with an older epoch are refused for ever.
  L3  `acquire` of a user whose lease another live host holds raises `LeaseHeldError`; the same host
-     may acquire again (its older epoch is fenced).
+     may acquire again (its older epoch is fenced). A host is alive until whoever asks has seen it
+     not renew for `lease_seconds`, on its own monotonic clock and without an error in between.
  L4  `release` gives the lease back; releasing an older epoch does nothing.
  L5  A restored or wiped store never repeats a mark.
 Demand
@@ -230,6 +231,9 @@ class Store(Protocol):
     """See the module's clauses."""
 
     stats: CommitStats
+    lease_seconds: float | None
+    """How long a host must be seen not to renew before another may take its leases; None where
+    one process has the store, whose leases end with it."""
 
     async def close(self) -> None:
         """Finish what was begun and free the store; later calls raise `StoreUnavailableError`."""
@@ -270,7 +274,7 @@ class Store(Protocol):
     async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation: ...
     async def release(self, user: UserId, epoch: int) -> None: ...
     async def renew(self, host: HostId) -> None:
-        """Say that the host lives; stores of one process need no more than that."""
+        """Say that the host lives, and look whether the others do."""
         ...
 
     async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]: ...

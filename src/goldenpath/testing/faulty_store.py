@@ -8,6 +8,7 @@ from typing import Any
 
 from goldenpath.errors import StoreUnavailableError
 from goldenpath.store.interface import Store
+from goldenpath.testing.memory_store import MemoryStore
 
 _WRITES = frozenset(
     {
@@ -41,28 +42,34 @@ class FaultyStore:
         delay: float = 0.02,
     ) -> None:
         self.inner = store
+        self.rate = rate
         self._rng = rng
         self._sleep = sleep
-        self._rate = rate
         self._delay = delay
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in ("watch", "status", "stats", "close"):
+        if name in ("watch", "status", "stats", "close", "lease_seconds"):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             await self._pause()
-            fault = self._rng.random() < self._rate
+            fault = self._rng.random() < self.rate
             if fault and (name not in _WRITES or self._rng.random() < 0.5):
+                self._doubt()
                 raise StoreUnavailableError(f"{name} failed, before it took effect")
             result = await method(*args, **kwargs)
             await self._pause()
             if fault:
+                self._doubt()
                 raise StoreUnavailableError(f"{name} failed, after it took effect")
             return result
 
         return call
+
+    def _doubt(self) -> None:
+        if isinstance(self.inner, MemoryStore):
+            self.inner.doubt()
 
     async def _pause(self) -> None:
         if self._rng.random() < 0.5:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from goldenpath.errors import PositionError
 from goldenpath.model.entries import EncodedEntry
@@ -69,13 +70,20 @@ class UserRecord:
         raise PositionError(f"({mark}, {cursor}) is not a position of this log")
 
 
+class Notified(Protocol):
+    """Somebody who waits for news of a user, in whichever store on this disk."""
+
+    def notify(self) -> None: ...
+
+
 class Disk:
     """What survives a crash. `writable` False: the disk is full."""
 
     def __init__(self) -> None:
         self.users: dict[UserId, UserRecord] = {}
         self.writable = True
-        self.holders: set[HostId] = set()
+        self.beats: dict[HostId, int] = {}
+        self.watches: dict[UserId, dict[Notified, None]] = {}
 
     def user(self, user: UserId) -> UserRecord:
         return self.users.get(user) or UserRecord()

@@ -7,6 +7,7 @@ Every mutating operation is one synchronous step on it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,36 +59,46 @@ _PRUNED = frozenset({"agent_output", "agent_thinking", "tool_progress", "step_st
 
 
 class MemoryWatch:
-    """One event; set by every append and submit of the user."""
+    """One event; set by every append and submit of the user, by whichever store."""
 
-    def __init__(self, watches: set[MemoryWatch]) -> None:
-        self._watches = watches
+    def __init__(self, disk: Disk, user: UserId, relook_seconds: float | None) -> None:
+        self._watches = disk.watches.setdefault(user, {})
+        self._relook = relook_seconds
         self._event = asyncio.Event()
-        watches.add(self)
+        self._watches[self] = None
 
     def notify(self) -> None:
         self._event.set()
 
     async def wait(self) -> None:
-        await self._event.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._relook):
+                await self._event.wait()
         self._event.clear()
 
     def close(self) -> None:
-        self._watches.discard(self)
+        self._watches.pop(self, None)
         self._event.set()
 
 
 class MemoryStore:
-    """See goldenpath.store.interface for the clauses."""
+    """See goldenpath.store.interface for the clauses.
 
-    def __init__(self, disk: Disk | None = None) -> None:
+    With `lease_seconds` the disk is a database that several hosts share, each by a store of its
+    own; without it the one process that has the disk.
+    """
+
+    def __init__(self, disk: Disk | None = None, *, lease_seconds: float | None = None) -> None:
         self.disk = disk or Disk()
         self.stats = CommitStats()
+        self.lease_seconds = lease_seconds
         self.dead = False
-        # A process that starts finds the leases of the one before it dead.
-        for record in self.disk.users.values():
-            record.holder = None
-        self._watches: dict[UserId, set[MemoryWatch]] = {}
+        self._beats: dict[HostId, tuple[int, float]] = {}
+        """What was seen of other hosts: their beat, and since when it has been that."""
+        if lease_seconds is None:
+            # A process that starts finds the leases of the one before it dead.
+            for record in self.disk.users.values():
+                record.holder = None
 
     async def close(self) -> None:
         self.dead = True
@@ -114,7 +125,7 @@ class MemoryStore:
         return self.disk.user(user)
 
     def _notify(self, user: UserId) -> None:
-        for watch in tuple(self._watches.get(user, ())):
+        for watch in tuple(self.disk.watches.get(user, ())):
             watch.notify()
 
     # -- inbox -------------------------------------------------------------------------------
@@ -233,13 +244,14 @@ class MemoryStore:
         return Position(record.mark_at(record.head), Seq(record.head))
 
     def watch(self, user: UserId) -> Watch:
-        return MemoryWatch(self._watches.setdefault(user, set()))
+        # A notification between hosts may be lost: that must cost time, but no event.
+        return MemoryWatch(self.disk, user, self.lease_seconds)
 
     # -- leases and demand -------------------------------------------------------------------
 
     async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation:
         record = self._write(user)
-        if record.holder not in (None, host):
+        if record.holder is not None and record.holder != host and self._lives(record.holder):
             raise LeaseHeldError(f"{user} is held by {record.holder}")
         record.holder = host
         record.epoch += 1
@@ -263,6 +275,26 @@ class MemoryStore:
 
     async def renew(self, host: HostId) -> None:
         self._alive()
+        self.disk.beats[host] = self.disk.beats.get(host, 0) + 1
+        for other in dict.fromkeys(record.holder for record in self.disk.users.values()):
+            if other is not None and other != host:
+                self._lives(other)
+
+    def _lives(self, host: HostId) -> bool:
+        """Look at a host's beat; False if it has stood still for a lease's time."""
+        if self.lease_seconds is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        beat = self.disk.beats.get(host, 0)
+        seen, since = self._beats.get(host, (None, now))
+        if seen != beat:
+            self._beats[host] = (beat, now)
+            return True
+        return now - since < self.lease_seconds
+
+    def doubt(self) -> None:
+        """The database did not answer: whom it did not answer either may live, though silent."""
+        self._beats.clear()
 
     async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
         self._alive()

@@ -73,6 +73,7 @@ class SqliteStore(Reads):
         self._core = core
         self._readers = core.readers
         self.stats = core.stats
+        self.lease_seconds: float | None = None
 
     @contextlib.asynccontextmanager
     async def _use(self, user: UserId) -> AsyncGenerator[Used]:
