@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from starlette.types import Message, Receive, Send
@@ -259,7 +259,9 @@ class Socket:
         first = not self.leaving
         self.leaving = True
         goodbye = Goodbye(code=reason, reason=REASONS[reason], retry=retry)
-        return self._spawn(self._bounded(self._leave(goodbye, code)) if first else _nothing())
+        return self._spawn(
+            self._bounded(lambda: self._leave(goodbye, code)) if first else _nothing()
+        )
 
     async def _leave(self, goodbye: Goodbye, code: int) -> None:
         await self._emit({"type": "websocket.send", "text": encode_frame(goodbye)})
@@ -273,13 +275,13 @@ class Socket:
         self.leaving = True
         if self._pump is not None:
             self._pump.cancel()
-        self._spawn(self._bounded(self._close(code, reason)))
+        self._spawn(self._bounded(lambda: self._close(code, reason)))
 
-    async def _bounded(self, leaving: Coroutine[Any, Any, None]) -> None:
+    async def _bounded(self, leave: Callable[[], Awaitable[None]]) -> None:
         """A peer that reads nothing does not take its goodbye either: give it up in the end."""
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
-                await leaving
+                await leave()
         except OSError:  # TimeoutError is one
             self._closed = True
             if self._serving is not None:
