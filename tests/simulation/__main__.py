@@ -4,53 +4,91 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
+import os
 import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.planted import PLANTED
-from tests.simulation.world import run_seed
+from tests.simulation.work import Chunk, run_chunk, seeds_to_find
+from tests.simulation.world import Report, run_seed
+
+_CHUNK = 25
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--machines", type=int, default=2)
+    parser.add_argument("--users", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--planted", action="store_true", help="seeds until each bug is found")
     options = parser.parse_args()
     logging.disable()
     if options.planted:
-        return planted(options.seeds)
+        return planted(options.seeds, options.workers)
     if options.seed is not None:
-        report = run_seed(options.seed, trace=options.trace)
+        report = run_seed(
+            options.seed, machines=options.machines, users=options.users, trace=options.trace
+        )
         print("\n".join(report.trace))
-        print(f"seed {options.seed}: {report.crashes} crashes, {report.problems or 'clean'}")
+        print(f"seed {options.seed}: {_told(report.injected)}; {report.problems or 'clean'}")
         return 1 if report.problems else 0
     began = time.perf_counter()
-    failed = crashes = 0
-    for seed in range(options.first, options.first + options.seeds):
-        report = run_seed(seed)
-        crashes += report.crashes
+    injected: Counter[str] = Counter()
+    failed, simulated = 0, 0.0
+    for report in _reports(options):
+        injected += report.injected
+        simulated += report.seconds
         if report.problems:
             failed += 1
-            print(f"seed {seed}: {report.problems[:3]}")
+            print(f"seed {report.seed}: {report.problems[:3]}", flush=True)
     seconds = time.perf_counter() - began
+    print(f"{options.machines} machines, {options.users} users, {simulated:.0f} simulated seconds")
+    print(f"injected: {_told(injected)}")
     print(
-        f"{options.seeds} seeds, {failed} failed, {crashes} crashes, "
+        f"{options.seeds} seeds, {failed} failed, {injected['crash']} crashes, "
         f"{options.seeds / seconds:.1f} seeds/s"
     )
     return 1 if failed else 0
 
 
-def planted(most: int) -> int:
+def _told(injected: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(injected.items())) or "nothing"
+
+
+def _reports(options: argparse.Namespace) -> Iterator[Report]:
+    end = options.first + options.seeds
+    chunks: list[Chunk] = [
+        (first, min(first + _CHUNK, end), options.machines, options.users)
+        for first in range(options.first, end, _CHUNK)
+    ]
+    if options.workers == 1:
+        for chunk in chunks:
+            yield from run_chunk(chunk)
+        return
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+        for reports in pool.map(run_chunk, chunks):
+            yield from reports
+
+
+def planted(most: int, workers: int) -> int:
     """Print how many seeds it takes to find each planted bug."""
     missed = 0
-    for name, plant in PLANTED.items():
-        found = next((seed for seed in range(1, most + 1) if run_seed(seed, plant).problems), None)
-        missed += found is None
-        print(f"{name:45} {'missed' if found is None else found}")
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for name, found in zip(
+            PLANTED, pool.map(seeds_to_find, [(name, most) for name in PLANTED]), strict=True
+        ):
+            missed += found is None
+            print(f"{name:45} {'missed' if found is None else found}", flush=True)
     print(f"{len(PLANTED) - missed} of {len(PLANTED)} found within {most} seeds")
     return 1 if missed else 0
 
 
-raise SystemExit(main())
+if __name__ == "__main__":  # processes that help import this module
+    raise SystemExit(main())

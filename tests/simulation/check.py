@@ -10,6 +10,9 @@ from goldenpath.model.entries import decode
 from goldenpath.model.projections import Rows, apply
 
 if TYPE_CHECKING:
+    from goldenpath.model.entries import EncodedEntry
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.people import Device, User
     from tests.simulation.world import World
 
 TERMINAL = "agent_completed"
@@ -18,37 +21,74 @@ TERMINAL = "agent_completed"
 def check(world: World) -> list[str]:
     """Everything that is wrong, each in one line."""
     problems: list[str] = []
-    for client in world.clients:
-        problems.extend(f"{client.user}: {problem}" for problem in client.problems)
-        log = [json.loads(e.json) for e in world.disk.log(client.user) if e.json]
-        shown = [e.json for e in world.disk.log(client.user) if not e.hidden]
-        seqs = [e.seq for e in world.disk.log(client.user)]
-        if seqs != list(range(1, len(seqs) + 1)):
-            problems.append(f"{client.user}: the log has gaps or repeats: {seqs}")
-        if client.events != [json.loads(e) for e in shown]:
-            problems.append(f"{client.user}: saw {len(client.events)} events, not its log")
-        problems.extend(f"{client.user}: {p}" for p in _grammar(client.events))
-        problems.extend(f"{client.user}: {p}" for p in _commands(client, log))
-        problems.extend(f"{client.user}: {p}" for p in _outside(world, log))
-        problems.extend(f"{client.user}: {p}" for p in _order(world, log))
-        other = [c.user for c in world.clients if c is not client]
-        text = json.dumps(log)
-        problems.extend(f"{client.user}: holds text of {o}" for o in other if f"{o} secret" in text)
-        seen = " ".join(world.outside.memory.get(client.user, ()))
-        problems.extend(f"{client.user}: agent saw {o}" for o in other if f"{o} secret" in seen)
-    problems.extend(_projections(world))
-    last = world.hosts[-1]
-    if last._slots or last._waiters or last._engines:
-        problems.append(f"left: {last._slots} slots, {last._waiters} waiters, {last._engines}")
+    cluster = world.cluster
+    for user in world.users:
+        problems.extend(f"{user.id}: {problem}" for problem in user.problems)
+        log, written = cluster.disk.log(user.id), cluster.written.entries[user.id]
+        seqs = [e.seq for e in log]
+        if seqs != list(range(1, len(seqs) + 1)) or seqs != [e.seq for e in written]:
+            problems.append(f"{user.id}: the log has gaps or repeats: {seqs}")
+        epochs = cluster.written.epochs[user.id]
+        if epochs != sorted(epochs):
+            problems.append(f"{user.id}: an older epoch wrote after a newer one: {epochs}")
+        truth = [json.loads(e.json) for e in written]
+        events = [t for t, e in zip(truth, written, strict=True) if not e.internal]
+        problems.extend(f"{user.id}: {p}" for d in user.devices for p in _view(d, log, written))
+        problems.extend(f"{user.id}: {p}" for p in _grammar(events))
+        problems.extend(f"{user.id}: {p}" for p in _commands(user, truth))
+        problems.extend(f"{user.id}: {p}" for p in _outside(cluster, truth))
+        problems.extend(f"{user.id}: {p}" for p in _order(cluster, truth))
+        problems.extend(f"{user.id}: {p}" for p in _erased(user, log, truth))
+        other = [u.id for u in world.users if u is not user]
+        text = json.dumps(truth)
+        problems.extend(f"{user.id}: holds text of {o}" for o in other if f"{o} secret" in text)
+        seen = " ".join(cluster.outside.memory.get(user.id, ()))
+        problems.extend(f"{user.id}: agent saw {o}" for o in other if f"{o} secret" in seen)
+    problems.extend(_projections(cluster))
+    for machine in cluster.machines:
+        host = machine.host
+        if host is not None and (host._slots or host._waiters or host._engines):
+            problems.append(
+                f"{machine.name} keeps {host._slots} slots, {host._waiters}, {host._engines}"
+            )
     return problems
 
 
-def _projections(world: World) -> list[str]:
-    """Stored rows equal their recomputation from the log."""
+def _view(device: Device, log: list[EncodedEntry], written: list[EncodedEntry]) -> list[str]:
+    """What a device saw is the log from where it began, but for what was hidden meanwhile."""
     problems: list[str] = []
-    for user, record in world.disk.users.items():
+    cursor = device.cursor or 0
+    for entry, now in zip(written, log, strict=False):
+        seen = device.events.get(entry.seq)
+        if seen is None:
+            if device.start < entry.seq <= cursor and not now.hidden:
+                problems.append(f"{device.name} misses {entry.seq} ({entry.type})")
+        elif entry.internal:
+            problems.append(f"{device.name} saw {entry.seq}, which is internal")
+        elif seen != json.loads(entry.json):
+            problems.append(f"{device.name} saw {seen}, the log has {entry.json!r}")
+    problems += [f"{device.name} saw {s}, which is not in the log" for s in device.events
+                 if s > len(written)]  # fmt: skip
+    return problems
+
+
+def _erased(user: User, log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
+    """Of a deleted thread nothing is left but that it was deleted."""
+    return [
+        f"{entry.seq} ({entry.type}) of the deleted thread {then['thread_id']} is still there"
+        for entry, then in zip(log, truth, strict=False)
+        if then["thread_id"] in user.deleted
+        and entry.json
+        and entry.type not in ("thread_deleted", "command_settled")
+    ]
+
+
+def _projections(cluster: Cluster) -> list[str]:
+    """Stored rows equal their recomputation from what was written."""
+    problems: list[str] = []
+    for user, record in cluster.disk.users.items():
         rows = Rows()
-        for entry in record.entries:
+        for entry in cluster.written.entries[user]:
             apply(rows, decode(entry))
         for name in ("threads", "runs", "approvals", "receipts"):
             if getattr(rows, name) != getattr(record.rows, name):
@@ -101,19 +141,19 @@ def _grammar(events: list[dict[str, Any]]) -> list[str]:
     return problems
 
 
-def _commands(client: Any, log: list[dict[str, Any]]) -> list[str]:
+def _commands(user: User, log: list[dict[str, Any]]) -> list[str]:
     problems: list[str] = []
     received = Counter(e["data"]["command_id"] for e in log if e["type"] == "message_received")
     settled = Counter(e["data"]["command_id"] for e in log if e["type"] == "command_settled")
     problems += [f"command {c} led to {n} messages" for c, n in received.items() if n != 1]
     problems += [f"command {c} was settled {n} times" for c, n in settled.items() if n != 1]
-    for command_id, answer in client.answered.items():
+    for command_id, answer in user.answered.items():
         if "run" in answer and command_id.startswith("s") and received[command_id] != 1:
             problems.append(f"accepted {command_id} led to {received[command_id]} messages")
     return problems
 
 
-def _outside(world: World, log: list[dict[str, Any]]) -> list[str]:
+def _outside(cluster: Cluster, log: list[dict[str, Any]]) -> list[str]:
     """Finished tools ran once; what is ambiguous is said so; attempts were durable before code."""
     problems: list[str] = []
     ends = {e["data"]["call_id"]: e["data"] for e in log if e["type"] == "tool_completed"}
@@ -126,25 +166,25 @@ def _outside(world: World, log: list[dict[str, Any]]) -> list[str]:
         if e["type"] == "step_started" and e["data"]["kind"] == "tool" and e["data"]["attempt"]
     )
     for run_id, count in attempts.items():
-        if world.outside.attempts[run_id] > count:
+        if cluster.outside.attempts[run_id] > count:
             problems.append(
-                f"run {run_id} began its code {world.outside.attempts[run_id]} times, "
+                f"run {run_id} began its code {cluster.outside.attempts[run_id]} times, "
                 f"the log knows of {count}"
             )
     for call_id, data in ends.items():
-        entered = world.outside.entered[call_id]
+        entered = cluster.outside.entered[call_id]
         if entered > bodies[call_id]:
             problems.append(f"call {call_id} was entered {entered} times, {bodies[call_id]} known")
         if data["tool"] in ("charge", "send_mail", "slow") and entered > 1:
             problems.append(f"{data['tool']} {call_id} was entered {entered} times")
-        if data["status"] == "ok" and not world.outside.finished[call_id]:
+        if data["status"] == "ok" and not cluster.outside.finished[call_id]:
             problems.append(f"{data['tool']} {call_id} is ok, but never ended")
         if data["status"] == "denied" and entered:
             problems.append(f"{data['tool']} {call_id} was denied, but entered")
     return problems
 
 
-def _order(world: World, log: list[dict[str, Any]]) -> list[str]:
+def _order(cluster: Cluster, log: list[dict[str, Any]]) -> list[str]:
     """Every attempt saw the completions in the order in which they are recorded."""
     problems: list[str] = []
     numbers: dict[str, str] = {}
@@ -160,7 +200,7 @@ def _order(world: World, log: list[dict[str, Any]]) -> list[str]:
             call_id = calls.get(json.dumps([entry["run_id"], data["key"]]), "")
             if call_id in numbers and data["failed_status"] is None:
                 done[entry["run_id"]].append(numbers[call_id])
-    for run_id, orders in world.outside.releases.items():
+    for run_id, orders in cluster.outside.releases.items():
         recorded = [n for n in done.get(run_id, ()) if n in {"0", "1", "2", "3"}][-4:]
         for order in orders:
             if order and run_id in done and order != recorded[: len(order)]:

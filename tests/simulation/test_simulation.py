@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +14,8 @@ import pytest
 from tests.simulation.planted import PLANTED
 from tests.simulation.world import run_seed
 
-FIXED = range(1, 151)
-SEEDS_TO_FIND = 150
+FIXED = range(1, 201)
+SEEDS_TO_FIND = 400
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +33,26 @@ def test_fixed_seeds_hold_every_invariant(first: int) -> None:
     assert not failed
 
 
-def test_fresh_seeds_hold_every_invariant() -> None:
+@pytest.mark.parametrize(("machines", "users"), [(1, 2), (2, 3), (3, 5)])
+def test_fresh_seeds_hold_every_invariant(machines: int, users: int) -> None:
     start = random.SystemRandom().randrange(10**6, 10**9)
-    print(f"seeds from {start}")
-    failed = {s: r.problems for s in range(start, start + 50) if (r := run_seed(s)).problems}
+    print(f"seeds from {start}, {machines} machines, {users} users")
+    failed = {
+        seed: report.problems
+        for seed in range(start, start + 50)
+        if (report := run_seed(seed, machines=machines, users=users)).problems
+    }
     assert not failed
 
 
 def test_a_seed_replays_exactly() -> None:
-    assert run_seed(7, trace=True).trace == run_seed(7, trace=True).trace
+    """Here and in another process: whoever is told a seed sees the same."""
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "7", "--trace"]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    other = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    trace = run_seed(7, trace=True).trace
+    assert trace == run_seed(7, trace=True).trace
+    assert other.stdout.splitlines()[:-1] == trace
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -1,0 +1,213 @@
+"""Simulated machines that share a database, each with one host process after another."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from typing import Any
+
+from goldenpath.engine.host import EngineHost
+from goldenpath.engine.limits import Limits
+from goldenpath.engine.ports import Observer
+from goldenpath.model.entries import EncodedEntry
+from goldenpath.model.ids import Mark, UserId, uuid7
+from goldenpath.server.auth import Principal
+from goldenpath.server.service import Service
+from goldenpath.server.settings import ServerSettings
+from goldenpath.server.socket import Socket
+from goldenpath.store.interface import Append
+from goldenpath.testing.faulty_store import FaultyStore
+from goldenpath.testing.memory_disk import Disk
+from goldenpath.testing.memory_store import MemoryStore
+from tests.simulation.agents import Outside, build
+from tests.simulation.loop import Process
+from tests.simulation.network import Link
+
+EPOCH_MS = 1_700_000_000_000
+LEASE_SECONDS = 2.0
+LIMITS = Limits(
+    run_seconds=20.0,
+    tool_seconds=5.0,
+    approval_seconds=8.0,
+    linger_seconds=0.5,
+    cancel_seconds=0.2,
+    park_seconds=0.4,
+    runs_waiting=6,
+    commands_per_minute=600,
+)
+SETTINGS = ServerSettings(unavailable_seconds=3.0, ack_seconds=1.0)
+RATE = 0.04
+
+
+class MachineClock:
+    """A machine's wall clock may jump; its monotonic one does not."""
+
+    def __init__(self) -> None:
+        self.jump_ms = 0
+
+    def now_ms(self) -> int:
+        return EPOCH_MS + int(asyncio.get_running_loop().time() * 1000) + self.jump_ms
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class SeededIds:
+    """Ids and marks that a seed repeats."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+
+    def new(self) -> str:
+        return uuid7(EPOCH_MS, self._rng.getrandbits(74))
+
+    def mark(self) -> Mark:
+        return Mark(f"m{self._rng.getrandbits(60):x}")
+
+    def random(self) -> float:
+        return self._rng.random()
+
+
+class Witness(Observer):
+    """What hosts say of themselves that must not be."""
+
+    def __init__(self, process: Process, failures: list[str]) -> None:
+        self._process = process
+        self._failures = failures
+
+    def quarantined(self, user: UserId, reason: str) -> None:
+        self._failures.append(f"{user} was quarantined: {reason}")
+
+    def engine_failed(self, user: UserId, error: BaseException) -> None:
+        if not self._process.dead:
+            self._failures.append(f"the engine of {user} failed: {error!r}")
+
+
+class Written:
+    """Every entry as it was appended: the truth that no erasure or pruning changes."""
+
+    def __init__(self) -> None:
+        self.entries: dict[UserId, list[EncodedEntry]] = defaultdict(list)
+        self.epochs: dict[UserId, list[int]] = defaultdict(list)
+
+
+class WitnessedStore(MemoryStore):
+    """Notes what is appended, and under which epoch."""
+
+    def __init__(self, disk: Disk, written: Written) -> None:
+        super().__init__(disk, lease_seconds=LEASE_SECONDS)
+        self._written = written
+
+    async def append(self, append: Append) -> None:
+        before = self.disk.head(append.user)
+        await super().append(append)
+        if self.disk.head(append.user) > before:
+            self._written.entries[append.user].extend(append.entries)
+            self._written.epochs[append.user].append(append.epoch)
+
+
+class Machine:
+    """A place for host processes: one at a time, which may be killed, stopped, cut off."""
+
+    def __init__(self, number: int, cluster: Cluster) -> None:
+        self.name = f"host{number}"
+        self.clock = MachineClock()
+        self.process: Process | None = None
+        self.service: Service | None = None
+        self.store: FaultyStore | None = None
+        self.links: list[Link] = []
+        self._cluster = cluster
+        self._leave = asyncio.Event()
+
+    @property
+    def running(self) -> bool:
+        """True while its process lives, be it stopped."""
+        return self.process is not None and not self.process.dead
+
+    @property
+    def host(self) -> EngineHost | None:
+        """The host, once it serves."""
+        return self.service.host if self.service is not None else None
+
+    def start(self) -> None:
+        """Start a process."""
+        self.process = Process(self.name, self._died)
+        self._leave = asyncio.Event()
+        self.process.spawn(self._main())
+
+    async def _main(self) -> None:
+        cluster = self._cluster
+        plain = WitnessedStore(cluster.disk, cluster.written)
+        store = FaultyStore(plain, cluster.rng, sleep=asyncio.sleep, rate=cluster.rate)
+        self.store = store
+        process = self.process
+        assert process is not None
+        host = EngineHost(
+            store,
+            build(cluster.outside, cluster.rng),
+            limits=LIMITS,
+            clock=self.clock,
+            ids=cluster.ids,
+            observer=Witness(process, cluster.failures),
+        )
+        async with host.running():
+            # Sockets ask neither for a token nor for an origin here.
+            auth: Any = None
+            self.service = Service(host, auth, SETTINGS, "simulated")
+            await self._leave.wait()
+            self.service = None
+            for link in list(self.links):
+                link.cut()
+        plain.dead = True
+        process.kill()
+
+    def _died(self, process: Process) -> None:
+        self._cluster.note(f"{self.name} is gone")
+        if self.store is not None:
+            self.store.inner.dead = True  # type: ignore[attr-defined]
+        self.service = self.store = None
+        for link in self.links:
+            link.cut()
+        self.links.clear()
+
+    def leave(self) -> None:
+        """Shut down as asked to."""
+        self._leave.set()
+
+    def connect(self, user: UserId) -> Link:
+        """Open a socket of a user."""
+        assert self.process is not None and self.service is not None
+        link = Link(self.process, self._cluster.rng)
+        self.links = [one for one in self.links if not one.closed]
+        self.links.append(link)
+        socket = Socket(self.service, Principal(user), link.receive, link.send)  # type: ignore[arg-type]
+        self.process.spawn(_serve(socket, link))
+        return link
+
+
+async def _serve(socket: Socket, link: Link) -> None:
+    try:
+        await socket.serve()
+    finally:
+        link.cut()
+
+
+class Cluster:
+    """Machines, what they share, and what happens outside of them."""
+
+    def __init__(self, rng: random.Random, machines: int, note: Any) -> None:
+        self.rng = rng
+        self.ids = SeededIds(rng)
+        self.disk = Disk()
+        self.outside = Outside()
+        self.written = Written()
+        self.failures: list[str] = []
+        self.rate = RATE
+        self.note = note
+        self.machines = [Machine(number, self) for number in range(machines)]
+
+    def connect(self, user: UserId) -> Link | None:
+        """Open a socket at any machine that a balancer would choose; None if there is none."""
+        able = [m for m in self.machines if m.running and m.service is not None]
+        return self.rng.choice(able).connect(user) if able else None

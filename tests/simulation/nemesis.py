@@ -1,0 +1,128 @@
+"""What goes wrong, and when: chosen by the seed, counted by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from tests.simulation.cluster import LEASE_SECONDS, Cluster, Machine
+
+
+class Nemesis:
+    """Does harm to a cluster until it is told to stop; then leaves everything in order."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.injected: Counter[str] = Counter()
+        self._cluster = cluster
+        self._rng = cluster.rng
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def harm(self, seconds: float) -> None:
+        """One thing after the other, several at a time, for so long."""
+        rng = self._rng
+        end = asyncio.get_running_loop().time() + seconds
+        kinds = (
+            self._crash, self._crash, self._crash, self._stop, self._leave, self._cut_off,
+            self._outage, self._jump, self._prune,
+        )  # fmt: skip
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(rng.random() * 1.5)
+            work = rng.choice(kinds)(rng.choice(self._cluster.machines))
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def heal(self) -> None:
+        """No more harm: what was begun is ended, everything runs."""
+        cluster = self._cluster
+        cluster.rate = 0.0
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for machine in cluster.machines:
+            machine.clock.jump_ms = 0
+            if machine.store is not None:
+                machine.store.rate = 0.0
+            if machine.process is not None and machine.running:
+                machine.process.left = None
+                if machine.process.stopped:
+                    machine.process.go_on()
+            else:
+                machine.start()
+
+    def _did(self, what: str, machine: Machine) -> None:
+        self.injected[what] += 1
+        self._cluster.note(f"{what} {machine.name}")
+
+    async def _crash(self, machine: Machine) -> None:
+        """Kill it after some callbacks, so at any await; start another, after a while."""
+        if machine.process is None or not machine.running or machine.process.left is not None:
+            return
+        machine.process.left = int(self._rng.paretovariate(0.7) * 20)
+        self._did("crash", machine)
+        process = machine.process
+        while not process.dead:
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(self._rng.random() * 3)
+        if not machine.running:
+            machine.start()
+
+    async def _stop(self, machine: Machine) -> None:
+        """SIGSTOP, often past its lease, and SIGCONT."""
+        process = machine.process
+        if process is None or process.dead or process.stopped:
+            return
+        self._did("stop", machine)
+        process.stop()
+        await asyncio.sleep(self._rng.random() * 2.5 * LEASE_SECONDS)
+        if not process.dead:
+            process.go_on()
+
+    async def _leave(self, machine: Machine) -> None:
+        """SIGTERM, and another process after it."""
+        if machine.process is None or not machine.running or machine.process.stopped:
+            return
+        self._did("leave", machine)
+        process = machine.process
+        machine.leave()
+        while not process.dead:
+            await asyncio.sleep(0.3)
+        if not machine.running:
+            machine.start()
+
+    async def _cut_off(self, machine: Machine) -> None:
+        """It lives, but does not reach the database."""
+        store = machine.store
+        if store is None:
+            return
+        self._did("cut off", machine)
+        store.rate = 1.0
+        await asyncio.sleep(self._rng.random() * 2 * LEASE_SECONDS)
+        store.rate = self._cluster.rate
+
+    async def _outage(self, machine: Machine) -> None:
+        """The database answers nobody."""
+        self._did("outage by", machine)
+        stores = [m.store for m in self._cluster.machines if m.store is not None]
+        for store in stores:
+            store.rate = 1.0
+        await asyncio.sleep(self._rng.random() * 1.5 * LEASE_SECONDS)
+        for store in stores:
+            store.rate = self._cluster.rate
+
+    async def _jump(self, machine: Machine) -> None:
+        """Its wall clock is set."""
+        self._did("jump", machine)
+        machine.clock.jump_ms += self._rng.choice((-20_000, -1000, 1000, 20_000))
+
+    async def _prune(self, machine: Machine) -> None:
+        """Upkeep hides the pieces of runs that have ended, while readers are at work."""
+        if machine.store is None or not machine.running:
+            return
+        self._did("prune", machine)
+        assert machine.process is not None
+        machine.process.spawn(_pruned(machine))
+
+
+async def _pruned(machine: Machine) -> None:
+    store = machine.store
+    if store is not None:
+        await store.inner.prune(machine.clock.now_ms())
