@@ -88,7 +88,7 @@ async def test_a_host_that_cannot_renew_enters_no_tool() -> None:
         await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
         store.renews = False
         await asyncio.sleep(0.5)
-        assert not host.holds_leases()
+        assert not host.holds_leases(0)
         gates["go"].set()
         await until(lambda: not host._engines)
         assert entered == [], "a tool's body was entered without a lease that is sure"
@@ -96,6 +96,24 @@ async def test_a_host_that_cannot_renew_enters_no_tool() -> None:
         store.renews = True
         await until(lambda: entered)
         assert store.disk.users[USER].epoch == 2
+
+
+async def test_a_renewal_that_comes_too_late_revives_nothing() -> None:
+    entered.clear()
+    gates.update(waits=asyncio.Event(), go=asyncio.Event())
+    store = _Unrenewed(lease_seconds=0.3)
+    host = EngineHost(store, AgentRegistry([held]))
+    async with host.running():
+        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
+        await gates["waits"].wait()
+        await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
+        store.renews = False
+        await asyncio.sleep(0.5)
+        store.renews = True
+        await until(lambda: host.holds_leases(1))
+        gates["go"].set()
+        await until(lambda: entered)
+        assert store.disk.users[USER].epoch == 2, "the lease of before was used"
 
 
 class _Unrenewed(MemoryStore):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -79,7 +78,10 @@ class EngineHost:
         self._suspect_queue: deque[UserId] = deque()
         self._rates: dict[UserId, tuple[float, float]] = {}
         self._locks: dict[UserId, asyncio.Lock] = {}
-        self._renewed = -math.inf
+        self._unreleased: dict[UserId, int] = {}
+        """Epochs that have ended, of leases that could not be given back yet."""
+        self._lapses = 0
+        self._renewed: float | None = None
         """When the last renewal that succeeded was begun, on the monotonic clock."""
         self._running = False
         self._draining = False
@@ -142,15 +144,31 @@ class EngineHost:
             began = self.clock.monotonic()
             try:
                 await self.store.renew(self.host_id)
+                if (
+                    self._renewed is not None and not self._sure()
+                ):  # too late: what was held then is lost
+                    self._lapses += 1
                 self._renewed = began
+                for user, epoch in list(self._unreleased.items()):
+                    await self.store.release(user, epoch)
+                    if self._unreleased.get(user) == epoch:
+                        del self._unreleased[user]
             except StoreUnavailableError as error:
                 logger.warning("the store does not answer: %s", error)
             await asyncio.sleep(pause)
 
-    def holds_leases(self) -> bool:
-        """False if another host may have taken over, since this one could not renew for long."""
+    def _sure(self) -> bool:
         lease = self.store.lease_seconds
-        return lease is None or self.clock.monotonic() - self._renewed < lease
+        if lease is None:
+            return True
+        return self._renewed is not None and self.clock.monotonic() - self._renewed < lease
+
+    def holds_leases(self, since: int) -> bool:
+        """False if another host may have taken over, since this one could not renew for long.
+
+        `since` is how often that had happened when the lease was taken.
+        """
+        return self._sure() and self._lapses == since
 
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
@@ -286,7 +304,8 @@ class EngineHost:
         """Run one activation. True if it should be tried again soon."""
         if self._draining:
             return False
-        if not self.holds_leases():
+        lapses = self._lapses
+        if not self.holds_leases(lapses):
             return True
         try:
             activation = await self.store.acquire(user, self.host_id, self.ids.mark())
@@ -294,7 +313,7 @@ class EngineHost:
             return True
         except LeaseHeldError:
             return False
-        engine = UserExecutionEngine(self, user, activation)
+        engine = UserExecutionEngine(self, user, activation, lapses)
         self._engines[user] = engine
         self.observer.engines(len(self._tasks))
         try:
@@ -323,7 +342,8 @@ class EngineHost:
         try:
             await self.store.release(user, epoch)
         except StoreUnavailableError:
-            logger.warning("a lease could not be given back; it ends by itself")
+            # While this host lives no other one gets the user: it is given back with the next beat.
+            self._unreleased[user] = epoch
 
     async def forget(self, user: UserId) -> None:
         """Erase everything of a user: runs are cancelled and awaited first."""

@@ -57,7 +57,7 @@ class Services(Protocol):
         ...
 
     def give_suspect(self, run_id: RunId) -> None: ...
-    def holds_leases(self) -> bool:
+    def holds_leases(self, since: int) -> bool:
         """False if another host may have taken over meanwhile."""
         ...
 
@@ -67,7 +67,9 @@ class Services(Protocol):
 class UserExecutionEngine:
     """All runs of one user, for one activation. Constructed by EngineHost alone."""
 
-    def __init__(self, services: Services, user: UserId, activation: Activation) -> None:
+    def __init__(
+        self, services: Services, user: UserId, activation: Activation, lapses: int
+    ) -> None:
         self.user = user
         self.store = services.store
         self.agents = services.agents
@@ -81,6 +83,7 @@ class UserExecutionEngine:
         self.runs: dict[RunId, Run] = {}
         self.threads = asyncio.Semaphore(self.limits.threads_per_user)
         self._services = services
+        self._lapses = lapses
         self._state: UserState | None = None
         self.outbox: Outbox
         """Set when the activation is loaded; nothing is written before."""
@@ -230,7 +233,7 @@ class UserExecutionEngine:
 
     def check_lease(self) -> None:
         """Raise FencedError if this activation is over, or if another one may have begun."""
-        if not self._services.holds_leases():
+        if not self._services.holds_leases(self._lapses):
             self.outbox.close()
         if self.outbox.fenced:
             raise FencedError
