@@ -40,7 +40,8 @@ mutants: setup
 SEEDS ?= 1000
 FROM ?= 1
 simulate: setup
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) $(if $(PLANTED),--planted)
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) \
+		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

@@ -31,7 +31,7 @@ def simulator() -> dict[str, Any]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     planted = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", "--planted", "--seeds", "300"],
+        [sys.executable, "-m", "tests.simulation", "--planted", "--seeds", "2000"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return {

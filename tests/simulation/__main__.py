@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.planted import PLANTED
+from tests.simulation.planted import FOUND_BY, PLANTED
 from tests.simulation.work import Chunk, run_chunk, seeds_to_find
 from tests.simulation.world import Report, run_seed
 
@@ -27,7 +28,11 @@ def main() -> int:
     parser.add_argument("--machines", type=int, default=2)
     parser.add_argument("--users", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--planted", action="store_true", help="seeds until each bug is found")
+    parser.add_argument(
+        "--planted",
+        action="store_true",
+        help="tell how many seeds it takes to find each planted bug, and keep that for the tests",
+    )
     options = parser.parse_args()
     logging.disable()
     if options.planted:
@@ -80,12 +85,16 @@ def _reports(options: argparse.Namespace) -> Iterator[Report]:
 def planted(most: int, workers: int) -> int:
     """Print how many seeds it takes to find each planted bug."""
     missed = 0
+    kept: dict[str, int] = {}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for name, found in zip(
             PLANTED, pool.map(seeds_to_find, [(name, most) for name in PLANTED]), strict=True
         ):
             missed += found is None
+            if found is not None:
+                kept[name] = found
             print(f"{name:45} {'missed' if found is None else found}", flush=True)
+    FOUND_BY.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     print(f"{len(PLANTED) - missed} of {len(PLANTED)} found within {most} seeds")
     return 1 if missed else 0
 

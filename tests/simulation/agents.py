@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import Agent, AgentRegistry, ToolContext, agent, tool
 from goldenpath.errors import ProviderUnavailableError, ToolFailedError
+from goldenpath.model.ids import UserId
 
 
 class Outside:
@@ -27,10 +29,18 @@ class Outside:
         """What each user's agents saw of questions: nobody else's."""
 
 
-def build(outside: Outside, rng: random.Random) -> AgentRegistry:
+def talk(message: str) -> str:
+    """What the talker answers."""
+    return f"You said {message}, and here is a longer answer to it."
+
+
+def build(
+    outside: Outside, rng: random.Random, entered: Callable[[UserId, str], None]
+) -> AgentRegistry:
     """The agents, over one outside world; delays come from the seed."""
 
     async def body(context: ToolContext, seconds: float) -> None:
+        entered(context.user_id, context.call_id)
         outside.entered[context.call_id] += 1
         await asyncio.sleep(seconds * rng.random())
         outside.finished[context.call_id] += 1
@@ -73,7 +83,7 @@ def build(outside: Outside, rng: random.Random) -> AgentRegistry:
     async def talker(run: RunContext, message: str) -> None:
         begin(run, message)
         await run.think("looking")
-        await write(run, f"You said {message}, and here is a longer answer to it.")
+        await write(run, talk(message))
 
     @agent("worker", tools=[lookup, charge])
     async def worker(run: RunContext, message: str) -> str:
@@ -154,7 +164,34 @@ def build(outside: Outside, rng: random.Random) -> AgentRegistry:
     async def silent(run: RunContext, message: str) -> None:
         begin(run, message)
 
+    @agent("impatient", tools=[lookup])
+    async def impatient(run: RunContext, message: str) -> str:
+        begin(run, message)
+        try:
+            async with asyncio.timeout(0.05):
+                await run.call(lookup, query=message)
+            heard = "an answer"
+        except TimeoutError:
+            heard = "nothing"
+            await asyncio.sleep(0.4)  # longer than a body gets to stop
+        await write(run, "I asked, and ")
+        return f"I asked, and heard {heard} of {message}"
+
+    async def same(text: str) -> str:
+        await asyncio.sleep(0.05 * rng.random())
+        return text
+
+    @agent("fickle")
+    async def fickle(run: RunContext, message: str) -> str:
+        begin(run, message)
+        which = outside.attempts[run.run_id] % 2
+        await run.step(f"pick {which}", same, message)
+        await asyncio.sleep(0.3)
+        await write(run, f"{message}: {which}")
+        return await run.step("say", same, f"{message}: {which}")
+
     agents: list[Agent] = [
-        talker, worker, parallel, waiter, parent, sleeper, raiser, hanger, silent,
+        talker, worker, parallel, waiter, parent, sleeper, raiser, hanger, silent, fickle,
+        impatient,
     ]  # fmt: skip
     return AgentRegistry(agents)

@@ -6,8 +6,12 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from goldenpath.model.entries import decode
+from goldenpath.model.ids import DeviceId
 from goldenpath.model.projections import Rows, apply
+from tests.simulation.agents import talk
 
 if TYPE_CHECKING:
     from goldenpath.model.entries import EncodedEntry
@@ -31,7 +35,7 @@ def check(world: World) -> list[str]:
         epochs = cluster.written.epochs[user.id]
         if epochs != sorted(epochs):
             problems.append(f"{user.id}: an older epoch wrote after a newer one: {epochs}")
-        truth = [json.loads(e.json) for e in written]
+        truth = [msgspec.json.decode(e.json) for e in written]
         events = [t for t, e in zip(truth, written, strict=True) if not e.internal]
         problems.extend(f"{user.id}: {p}" for d in user.devices for p in _view(d, log, written))
         problems.extend(f"{user.id}: {p}" for p in _grammar(events))
@@ -39,12 +43,28 @@ def check(world: World) -> list[str]:
         problems.extend(f"{user.id}: {p}" for p in _outside(cluster, truth))
         problems.extend(f"{user.id}: {p}" for p in _order(cluster, truth))
         problems.extend(f"{user.id}: {p}" for p in _erased(user, log, truth))
+        problems.extend(f"{user.id}: {p}" for p in _hidden(user, log, truth))
+        problems.extend(f"{user.id}: {p}" for p in _one_at_a_time(truth))
+        problems.extend(f"{user.id}: {p}" for p in _approved(cluster, truth))
+        problems.extend(f"{user.id}: {p}" for p in _fickle(truth))
+        problems.extend(f"{user.id}: {p}" for p in _said(truth))
+        acks = cluster.disk.user(user.id).acks
+        problems.extend(
+            f"{d.name} acknowledged {d.acked}, the store has {acks.get(DeviceId(d.name))}"
+            for d in user.devices
+            if acks.get(DeviceId(d.name), 0) > d.acked
+        )
         other = [u.id for u in world.users if u is not user]
         text = json.dumps(truth)
         problems.extend(f"{user.id}: holds text of {o}" for o in other if f"{o} secret" in text)
         seen = " ".join(cluster.outside.memory.get(user.id, ()))
         problems.extend(f"{user.id}: agent saw {o}" for o in other if f"{o} secret" in seen)
     problems.extend(_projections(cluster))
+    problems.extend(
+        f"nobody gave the lease of {user} back"
+        for user, record in cluster.disk.users.items()
+        if record.holder in {m.host.host_id for m in cluster.machines if m.host is not None}
+    )
     for machine in cluster.machines:
         host = machine.host
         if host is not None and (host._slots or host._waiters or host._engines):
@@ -65,7 +85,7 @@ def _view(device: Device, log: list[EncodedEntry], written: list[EncodedEntry]) 
                 problems.append(f"{device.name} misses {entry.seq} ({entry.type})")
         elif entry.internal:
             problems.append(f"{device.name} saw {entry.seq}, which is internal")
-        elif seen != json.loads(entry.json):
+        elif seen != msgspec.json.decode(entry.json):
             problems.append(f"{device.name} saw {seen}, the log has {entry.json!r}")
     problems += [f"{device.name} saw {s}, which is not in the log" for s in device.events
                  if s > len(written)]  # fmt: skip
@@ -80,6 +100,109 @@ def _erased(user: User, log: list[EncodedEntry], truth: list[dict[str, Any]]) ->
         if then["thread_id"] in user.deleted
         and entry.json
         and entry.type not in ("thread_deleted", "command_settled")
+    ]
+
+
+_MAY_BE_HIDDEN = frozenset(
+    {"agent_output", "agent_thinking", "tool_progress", "step_started", "step_completed",
+     "run_parked", "run_failure"}
+)  # fmt: skip
+
+
+def _hidden(user: User, log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
+    """Pruning takes pieces and the journal, of runs that have ended; nothing else."""
+    ended = {t["run_id"] for t in truth if t["type"] == TERMINAL}
+    return [
+        f"{entry.seq} ({entry.type}) of {then['run_id']} is hidden"
+        for entry, then in zip(log, truth, strict=False)
+        if not entry.json
+        and then["thread_id"] not in user.deleted
+        and (entry.type not in _MAY_BE_HIDDEN or then["run_id"] not in ended)
+    ]
+
+
+def _one_at_a_time(truth: list[dict[str, Any]]) -> list[str]:
+    """Root runs of a thread follow one another."""
+    problems: list[str] = []
+    going: dict[str, str] = {}
+    for entry in truth:
+        thread, run_id = entry["thread_id"], entry["run_id"]
+        if entry["type"] == "agent_started" and not entry["data"]["parent_run_id"]:
+            if thread in going:
+                problems.append(f"{run_id} began in {thread} while {going[thread]} was at work")
+            going[thread] = run_id
+        elif entry["type"] == TERMINAL and going.get(thread) == run_id:
+            del going[thread]
+    return problems
+
+
+def _said(truth: list[dict[str, Any]]) -> list[str]:
+    """Answers are what the agents wrote, once; nothing is thought twice."""
+    problems: list[str] = []
+    questions = {t["run_id"]: t["data"]["text"] for t in truth if t["type"] == "message_received"}
+    agents = {t["run_id"]: t["data"]["agent"] for t in truth if t["type"] == "agent_started"}
+    thoughts = Counter(
+        (t["run_id"], t["data"]["text"]) for t in truth if t["type"] == "agent_thinking"
+    )
+    problems += [f"{run_id} thought {text!r} {n} times" for (run_id, text), n in thoughts.items()
+                 if n > 1]  # fmt: skip
+    for entry in truth:
+        run_id, data = entry["run_id"], entry["data"]
+        if entry["type"] == TERMINAL and data["status"] == "succeeded":
+            if agents.get(run_id) == "talker" and run_id in questions:
+                wanted = talk(questions[run_id])
+                if data["output"] != wanted:
+                    problems.append(f"{run_id} answered {data['output']!r}, not {wanted!r}")
+    problems += _heard_before_it_spoke(truth, agents)
+    return problems
+
+
+def _heard_before_it_spoke(truth: list[dict[str, Any]], agents: dict[str, str]) -> list[str]:
+    """The impatient agent's call is over, or given up, before it writes."""
+    problems: list[str] = []
+    calling: dict[str, str] = {}
+    for entry in truth:
+        run_id, kind = entry["run_id"], entry["type"]
+        if kind == "tool_executing":
+            calling[run_id] = entry["data"]["call_id"]
+        elif kind == "tool_completed":
+            calling.pop(run_id, None)
+        elif kind == "agent_output" and agents.get(run_id) == "impatient" and run_id in calling:
+            problems.append(f"{run_id} went on while its call {calling[run_id]} was open")
+    return problems
+
+
+def _approved(cluster: Cluster, truth: list[dict[str, Any]]) -> list[str]:
+    """What asks for approval ran only with it."""
+    asked: dict[str, str] = {}
+    approved: set[str] = set()
+    for entry in truth:
+        data = entry["data"]
+        if entry["type"] == "approval_requested" and data["call_id"]:
+            asked[data["approval_id"]] = data["call_id"]
+        elif entry["type"] == "approval_resolved" and data["decision"] == "approved":
+            approved.add(asked.get(data["approval_id"], ""))
+    return [
+        f"call {call_id} was entered without its approval"
+        for call_id in asked.values()
+        if cluster.outside.entered[call_id] and call_id not in approved
+    ]
+
+
+def _fickle(truth: list[dict[str, Any]]) -> list[str]:
+    """A run whose code went another way than what is recorded did not succeed."""
+    picks: dict[str, set[str]] = defaultdict(set)
+    for entry in truth:
+        if entry["type"] == "step_completed":
+            name = json.dumps(entry["data"]["key"])
+            if "step pick" in name:
+                picks[entry["run_id"]].add(name)
+    return [
+        f"run {entry['run_id']} succeeded with both of {sorted(picks[entry['run_id']])}"
+        for entry in truth
+        if entry["type"] == TERMINAL
+        and entry["data"]["status"] == "succeeded"
+        and len(picks[entry["run_id"]]) > 1
     ]
 
 
@@ -147,7 +270,10 @@ def _commands(user: User, log: list[dict[str, Any]]) -> list[str]:
     settled = Counter(e["data"]["command_id"] for e in log if e["type"] == "command_settled")
     problems += [f"command {c} led to {n} messages" for c, n in received.items() if n != 1]
     problems += [f"command {c} was settled {n} times" for c, n in settled.items() if n != 1]
+    runs = {e["data"]["command_id"]: e["run_id"] for e in log if e["type"] == "message_received"}
     for command_id, answer in user.answered.items():
+        if command_id in runs and "run" in answer and answer["run"] != runs[command_id]:
+            problems.append(f"{command_id} is {runs[command_id]}, the answer was {answer}")
         if "run" in answer and command_id.startswith("s") and received[command_id] != 1:
             problems.append(f"accepted {command_id} led to {received[command_id]} messages")
     return problems

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from goldenpath.engine.host import EngineHost
 from goldenpath.engine.limits import Limits
 from goldenpath.engine.ports import Observer
 from goldenpath.model.entries import EncodedEntry
-from goldenpath.model.ids import Mark, UserId, uuid7
+from goldenpath.model.ids import HostId, Mark, UserId, uuid7
 from goldenpath.server.auth import Principal
 from goldenpath.server.service import Service
 from goldenpath.server.settings import ServerSettings
 from goldenpath.server.socket import Socket
-from goldenpath.store.interface import Append
+from goldenpath.store.interface import Activation, Append, Batch, Position
 from goldenpath.testing.faulty_store import FaultyStore
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 from tests.simulation.agents import Outside, build
-from tests.simulation.loop import Process
+from tests.simulation.loop import Process, current_process
 from tests.simulation.network import Link
 
 EPOCH_MS = 1_700_000_000_000
@@ -90,14 +91,52 @@ class Written:
     def __init__(self) -> None:
         self.entries: dict[UserId, list[EncodedEntry]] = defaultdict(list)
         self.epochs: dict[UserId, list[int]] = defaultdict(list)
+        self.renewed: dict[HostId, float] = {}
 
 
 class WitnessedStore(MemoryStore):
-    """Notes what is appended, and under which epoch."""
+    """Notes what is appended, under which epoch, and who takes whose lease."""
 
-    def __init__(self, disk: Disk, written: Written) -> None:
+    def __init__(self, disk: Disk, written: Written, failures: list[str]) -> None:
         super().__init__(disk, lease_seconds=LEASE_SECONDS)
         self._written = written
+        self._failures = failures
+        self._doubted = 0.0
+        self.at_step: Callable[[], None] | None = None
+        """Called once, when a step's beginning has become durable: the worst moment for much."""
+
+    async def read(
+        self, user: UserId, position: Position, limit: int = 1000, max_bytes: int = 1 << 20
+    ) -> Batch:
+        return await super().read(user, position, min(limit, 7), max_bytes)  # frames are many
+
+    async def renew(self, host: HostId) -> None:
+        await super().renew(host)
+        self._written.renewed[host] = asyncio.get_running_loop().time()
+
+    def doubt(self) -> None:
+        self._doubted = asyncio.get_running_loop().time()
+        super().doubt()
+
+    async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation:
+        holder = self.disk.user(user).holder
+        activation = await super().acquire(user, host, mark)
+        if holder not in (None, host):
+            now = asyncio.get_running_loop().time()
+            since = max(self._written.renewed.get(holder, 0.0), self._doubted)
+            if now - since < LEASE_SECONDS - 0.01:
+                self._failures.append(
+                    f"the lease of {user} was taken from a host that had renewed, or could not "
+                    f"be seen, {now - since:.3f} s before"
+                )
+        return activation
+
+    async def release(self, user: UserId, epoch: int) -> None:
+        record = self.disk.user(user)
+        held = record.holder is not None and record.epoch != epoch
+        await super().release(user, epoch)
+        if held and record.holder is None:
+            self._failures.append(f"an older epoch gave the lease of {user} back")
 
     async def append(self, append: Append) -> None:
         before = self.disk.head(append.user)
@@ -105,6 +144,9 @@ class WitnessedStore(MemoryStore):
         if self.disk.head(append.user) > before:
             self._written.entries[append.user].extend(append.entries)
             self._written.epochs[append.user].append(append.epoch)
+            if self.at_step and any(entry.type == "step_started" for entry in append.entries):
+                at_step, self.at_step = self.at_step, None
+                at_step()
 
 
 class Machine:
@@ -138,14 +180,14 @@ class Machine:
 
     async def _main(self) -> None:
         cluster = self._cluster
-        plain = WitnessedStore(cluster.disk, cluster.written)
+        plain = WitnessedStore(cluster.disk, cluster.written, cluster.failures)
         store = FaultyStore(plain, cluster.rng, sleep=asyncio.sleep, rate=cluster.rate)
         self.store = store
         process = self.process
         assert process is not None
         host = EngineHost(
             store,
-            build(cluster.outside, cluster.rng),
+            cluster.agents,
             limits=LIMITS,
             clock=self.clock,
             ids=cluster.ids,
@@ -201,11 +243,23 @@ class Cluster:
         self.ids = SeededIds(rng)
         self.disk = Disk()
         self.outside = Outside()
+        self.agents = build(self.outside, rng, self._entered)
         self.written = Written()
         self.failures: list[str] = []
         self.rate = RATE
         self.note = note
         self.machines = [Machine(number, self) for number in range(machines)]
+
+    def _entered(self, user: UserId, call_id: str) -> None:
+        """A tool's body begins: only on the holder of the user's lease may it do that."""
+        task, process = asyncio.current_task(), current_process()
+        machine = next(m for m in self.machines if m.process is process)
+        if machine.host is None or task is None or process is None:
+            return
+        # What was called before a stop begins after it: nobody can see that.
+        called_before_stop = process.tasks.get(task, 0) < process.made_at_stop
+        if self.disk.user(user).holder != machine.host.host_id and not called_before_stop:
+            self.failures.append(f"{machine.name} entered {call_id} of {user} without the lease")
 
     def connect(self, user: UserId) -> Link | None:
         """Open a socket at any machine that a balancer would choose; None if there is none."""

@@ -30,6 +30,7 @@ class Process:
     def __init__(self, name: str, on_death: Callable[[Process], None]) -> None:
         self.name = name
         self.made = 0
+        self.made_at_stop = 0
         self.dead = False
         self.stopped = False
         self.left: int | None = None
@@ -49,6 +50,7 @@ class Process:
     def stop(self) -> None:
         """As SIGSTOP does."""
         self.stopped = True
+        self.made_at_stop = self.made
 
     def go_on(self) -> None:
         """As SIGCONT does."""
@@ -66,6 +68,11 @@ class Process:
 
 
 _CURRENT: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+def current_process() -> Process | None:
+    """The process in which this runs."""
+    return _CURRENT.get()
 
 
 _OWNERS: weakref.WeakKeyDictionary[Any, Process] = weakref.WeakKeyDictionary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from tests.simulation.cluster import LEASE_SECONDS, Cluster, Machine
+from tests.simulation.cluster import LEASE_SECONDS, Cluster, Machine, WitnessedStore
 
 
 class Nemesis:
@@ -23,7 +23,7 @@ class Nemesis:
         end = asyncio.get_running_loop().time() + seconds
         kinds = (
             self._crash, self._crash, self._crash, self._stop, self._leave, self._cut_off,
-            self._outage, self._jump, self._prune,
+            self._outage, self._jump, self._prune, self._stop_in_call,
         )  # fmt: skip
         while asyncio.get_running_loop().time() < end:
             await asyncio.sleep(rng.random() * 1.5)
@@ -73,6 +73,26 @@ class Nemesis:
         self._did("stop", machine)
         process.stop()
         await asyncio.sleep(self._rng.random() * 2.5 * LEASE_SECONDS)
+        if not process.dead:
+            process.go_on()
+
+    async def _stop_in_call(self, machine: Machine) -> None:
+        """SIGSTOP between a call's journal entry and its body, past the lease."""
+        process, store = machine.process, machine.store
+        if process is None or store is None or process.dead or process.stopped:
+            return
+        plain = store.inner
+        assert isinstance(plain, WitnessedStore)
+        plain.at_step = process.stop
+        try:
+            for _ in range(20):
+                await asyncio.sleep(0.1)
+                if process.stopped:
+                    self._did("stop in call", machine)
+                    await asyncio.sleep(LEASE_SECONDS * (1 + 1.5 * self._rng.random()))
+                    break
+        finally:
+            plain.at_step = None
         if not process.dead:
             process.go_on()
 

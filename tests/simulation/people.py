@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from typing import Any
+
+import msgspec
 
 from goldenpath.errors import RefusedError
 from goldenpath.model.commands import DeleteThread
@@ -14,7 +15,8 @@ from tests.simulation.cluster import Cluster, Machine
 from tests.simulation.network import Broken, Link
 
 AGENTS = (
-    "talker", "worker", "parallel", "waiter", "parent", "raiser", "hanger", "silent",
+    "talker", "worker", "parallel", "waiter", "parent", "raiser", "hanger", "silent", "fickle",
+    "impatient",
 )  # fmt: skip
 PATIENCE = 3.0
 """What a device gives a silent connection while it waits for something."""
@@ -152,6 +154,7 @@ class Device:
         self.start = 0
         """It has everything after this seq."""
         self.events: dict[int, dict[str, Any]] = {}
+        self.acked = 0
         self.slow = user.rng.random() < 0.2
         self._link: Link | None = None
         self._sent: dict[str, float] = {}
@@ -178,20 +181,24 @@ class Device:
 
     async def _session(self, link: Link) -> None:
         rng = self.user.rng
-        link.write(json.dumps(self._hello()))
+        link.write(_encode(self._hello()))
         quiet = 0
+        healthy = not self.user.cluster.rate
         while not self.stopped:
+            head = self.user.cluster.disk.head(self.user.id)
             try:
                 async with asyncio.timeout(PATIENCE if self._expects() else None):
                     text = await link.read()
             except TimeoutError:
                 quiet += 1
+                if healthy and self.cursor is not None and self.cursor < head:
+                    self._wrong(f"heard nothing for {PATIENCE} s at {self.cursor} of {head}")
                 if quiet > 1 or rng.random() < 0.3:
                     return  # somewhere else, perhaps
                 self.push()
                 continue
             quiet = 0
-            if self._take(json.loads(text), link):
+            if self._take(msgspec.json.decode(text), link):
                 return
             if self.user.cluster.rate:
                 if rng.random() < 0.02:
@@ -219,11 +226,13 @@ class Device:
         if link is None or self.mark is None:
             return
         now = asyncio.get_running_loop().time()
-        for command_id, frame in self.user.unanswered.items():
+        for command_id, frame in list(self.user.unanswered.items()):
             if frame and now - self._sent.get(command_id, -AGAIN) >= AGAIN:
                 self._sent[command_id] = now
                 for _ in range(2 if rng.random() < 0.1 else 1):
-                    link.write(json.dumps(frame))
+                    link.write(_encode(frame))
+                if rng.random() < 0.03:  # whoever does not wait for the answer gets it all the same
+                    del self.user.unanswered[command_id]
 
     def _take(self, frame: dict[str, Any], link: Link) -> bool:
         """Take a frame; True if the connection is over."""
@@ -234,7 +243,8 @@ class Device:
             case "events":
                 self._events(frame)
                 if self.user.rng.random() < 0.3:
-                    link.write(json.dumps({"type": "ack", "cursor": self.cursor}))
+                    self.acked = max(self.acked, self.cursor or 0)
+                    link.write(_encode({"type": "ack", "cursor": self.cursor}))
             case "accepted":
                 self.user.accepted(frame)
             case "refused":
@@ -279,3 +289,7 @@ class Device:
             self.user.cluster.note(f"{self.name} sees {seq} {event['type']} {event['run_id']}")
             self.user.saw(event)
         self.cursor, self.mark = end, frame["mark"]
+
+
+def _encode(frame: dict[str, Any]) -> str:
+    return msgspec.json.encode(frame).decode()

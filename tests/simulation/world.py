@@ -129,6 +129,7 @@ class World:
         return all(
             user.done()
             and not disk.open_runs(user.id)
+            and all(row.refusal is not None for row in disk.user(user.id).inbox.values())
             and all(device.cursor == disk.head(user.id) for device in user.devices)
             for user in self.users
         ) and not any(m.host is None or m.host.engines for m in self.cluster.machines)
@@ -138,6 +139,7 @@ class World:
         users = [
             f"{u.id}: unanswered {u.unanswered}, read "
             f"{[d.cursor for d in u.devices]} of {disk.head(u.id)}, due {disk.user(u.id).due_ms}, "
+            f"inbox {list(disk.user(u.id).inbox)}, "
             f"open {[(r.agent, r.run_id) for r in disk.open_runs(u.id)]}"
             for u in self.users
         ]
