@@ -116,6 +116,18 @@ async def test_a_renewal_that_comes_too_late_revives_nothing() -> None:
         assert store.disk.users[USER].epoch == 2, "the lease of before was used"
 
 
+async def test_a_shutdown_is_not_stopped_by_an_engine_that_was_fenced() -> None:
+    gates.update(waits=asyncio.Event(), go=asyncio.Event())
+    host = EngineHost(MemoryStore(), AgentRegistry([held]))
+    async with host.running():
+        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
+        await gates["waits"].wait()
+        engine = host._engines[USER]
+        engine.outbox.close()
+        engine.shutdown()  # before its tasks have heard of it
+    assert host.engines == 0
+
+
 class _Unrenewed(MemoryStore):
     renews = True
 

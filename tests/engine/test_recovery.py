@@ -9,12 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from goldenpath.engine.context import RunContext
-from goldenpath.engine.definitions import ToolContext, agent, tool
+from goldenpath.engine.definitions import AgentRegistry, ToolContext, agent, tool
+from goldenpath.engine.host import EngineHost
 from goldenpath.errors import ToolFailedError
 from goldenpath.model import commands
-from goldenpath.model.ids import RunId
+from goldenpath.model.ids import HostId, Mark, RunId, Seq, UserId
+from goldenpath.store.interface import Activation
 from goldenpath.testing.memory_store import MemoryStore
-from tests.engine.kit import LIMITS, USER, bench, kill
+from tests.engine.kit import LIMITS, USER, Bench, bench, kill
 
 pytestmark = pytest.mark.anyio
 
@@ -292,3 +294,29 @@ async def test_a_log_that_cannot_be_applied_is_quarantined() -> None:
         other = await b.send("plain", user="bob")  # type: ignore[arg-type]
         assert other.receipt.run_id
     assert run_id
+
+
+async def test_a_store_that_has_lost_its_last_commits_locks_nobody_out() -> None:
+    """As a failover can: the lease was given by the one before, the log is read from the next."""
+
+    class Lossy(MemoryStore):
+        acquired = 0
+
+        async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation:
+            self.acquired += 1
+            activation = await super().acquire(user, host, mark)
+            lost = 7 if self.acquired == 2 else 0
+            return replace(activation, head=Seq(activation.head + lost))
+
+    @agent("sleeper")
+    async def sleeper(run: RunContext, message: str) -> str:
+        await run.sleep(0.6)  # its engine leaves meanwhile
+        return "slept"
+
+    store = Lossy()
+    host = EngineHost(store, AgentRegistry([sleeper]), limits=LIMITS)
+    async with host.running():
+        it = Bench(host, store.disk)
+        end, _ = await it.ask("x")
+    assert end["output"] == "slept"
+    assert store.acquired > 2 and not host.quarantine

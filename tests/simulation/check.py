@@ -39,10 +39,11 @@ def check(world: World) -> list[str]:
         events = [t for t, e in zip(truth, written, strict=True) if not e.internal]
         problems.extend(f"{user.id}: {p}" for d in user.devices for p in _view(d, log, written))
         problems.extend(f"{user.id}: {p}" for p in _grammar(events))
-        problems.extend(f"{user.id}: {p}" for p in _commands(user, truth))
-        problems.extend(f"{user.id}: {p}" for p in _outside(cluster, truth))
-        problems.extend(f"{user.id}: {p}" for p in _order(cluster, truth))
-        problems.extend(f"{user.id}: {p}" for p in _erased(user, log, truth))
+        if not cluster.lossy:  # what was answered, done outside or erased may be forgotten
+            problems.extend(f"{user.id}: {p}" for p in _commands(user, truth))
+            problems.extend(f"{user.id}: {p}" for p in _outside(cluster, truth))
+            problems.extend(f"{user.id}: {p}" for p in _order(cluster, truth))
+            problems.extend(f"{user.id}: {p}" for p in _erased(user, log, truth))
         problems.extend(f"{user.id}: {p}" for p in _hidden(user, log, truth))
         problems.extend(f"{user.id}: {p}" for p in _one_at_a_time(truth))
         problems.extend(f"{user.id}: {p}" for p in _approved(cluster, truth))
@@ -63,7 +64,8 @@ def check(world: World) -> list[str]:
     problems.extend(
         f"nobody gave the lease of {user} back"
         for user, record in cluster.disk.users.items()
-        if record.holder in {m.host.host_id for m in cluster.machines if m.host is not None}
+        if not cluster.lossy
+        and record.holder in {m.host.host_id for m in cluster.machines if m.host is not None}
     )
     for machine in cluster.machines:
         host = machine.host

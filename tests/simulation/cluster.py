@@ -93,6 +93,17 @@ class Written:
         self.epochs: dict[UserId, list[int]] = defaultdict(list)
         self.renewed: dict[HostId, float] = {}
 
+    def lengths(self) -> dict[UserId, tuple[int, int]]:
+        """How much was written of each user."""
+        return {user: (len(es), len(self.epochs[user])) for user, es in self.entries.items()}
+
+    def cut(self, lengths: dict[UserId, tuple[int, int]]) -> None:
+        """What was written after that is lost."""
+        for user in self.entries:
+            entries, epochs = lengths.get(user, (0, 0))
+            del self.entries[user][entries:]
+            del self.epochs[user][epochs:]
+
 
 class WitnessedStore(MemoryStore):
     """Notes what is appended, under which epoch, and who takes whose lease."""
@@ -246,6 +257,8 @@ class Cluster:
         self.agents = build(self.outside, rng, self._entered)
         self.written = Written()
         self.failures: list[str] = []
+        self.lossy = False
+        """The database has lost commits that it had confirmed: less can be promised."""
         self.rate = RATE
         self.note = note
         self.machines = [Machine(number, self) for number in range(machines)]
@@ -258,7 +271,9 @@ class Cluster:
             return
         # What was called before a stop begins after it: nobody can see that.
         called_before_stop = process.tasks.get(task, 0) < process.made_at_stop
-        if self.disk.user(user).holder != machine.host.host_id and not called_before_stop:
+        if self.lossy or called_before_stop:
+            return
+        if self.disk.user(user).holder != machine.host.host_id:
             self.failures.append(f"{machine.name} entered {call_id} of {user} without the lease")
 
     def connect(self, user: UserId) -> Link | None:

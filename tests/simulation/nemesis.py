@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from copy import deepcopy
 
 from tests.simulation.cluster import LEASE_SECONDS, Cluster, Machine, WitnessedStore
 
@@ -16,6 +17,7 @@ class Nemesis:
         self._cluster = cluster
         self._rng = cluster.rng
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed_over = False
 
     async def harm(self, seconds: float) -> None:
         """One thing after the other, several at a time, for so long."""
@@ -23,7 +25,7 @@ class Nemesis:
         end = asyncio.get_running_loop().time() + seconds
         kinds = (
             self._crash, self._crash, self._crash, self._stop, self._leave, self._cut_off,
-            self._outage, self._jump, self._prune, self._stop_in_call,
+            self._outage, self._jump, self._prune, self._stop_in_call, self._fail_over,
         )  # fmt: skip
         while asyncio.get_running_loop().time() < end:
             await asyncio.sleep(rng.random() * 1.5)
@@ -127,6 +129,25 @@ class Nemesis:
         await asyncio.sleep(self._rng.random() * 1.5 * LEASE_SECONDS)
         for store in stores:
             store.rate = self._cluster.rate
+
+    async def _fail_over(self, machine: Machine) -> None:
+        """The database goes, and another takes its place that lacks the last commits."""
+        cluster, rng = self._cluster, self._rng
+        if self._failed_over or rng.random() < 0.5:
+            return
+        self._failed_over = True
+        users, lengths = deepcopy(cluster.disk.users), cluster.written.lengths()
+        await asyncio.sleep(rng.random() * 2)
+        self._did("lossy failover by", machine)
+        stores = [m.store for m in cluster.machines if m.store is not None]
+        for store in stores:
+            store.rate = 1.0
+        cluster.lossy = True
+        cluster.disk.users = users
+        cluster.written.cut(lengths)
+        await asyncio.sleep(rng.random())
+        for store in stores:
+            store.rate = cluster.rate
 
     async def _jump(self, machine: Machine) -> None:
         """Its wall clock is set."""

@@ -112,6 +112,8 @@ class User:
         self.unanswered.pop(command_id, None)
         before = self.answered.setdefault(command_id, answer)
         # A refusal for now is kept for an hour, and ends when the id is sent again.
+        if self.cluster.lossy:
+            return
         if before != answer and "busy" not in (before.get("error"), answer.get("error")):
             self.problems.append(f"{command_id} was answered {before}, then {answer}")
 
@@ -164,6 +166,8 @@ class Device:
     async def live(self) -> None:
         """Connect, read, lose the connection, and again."""
         rng, cluster = self.user.rng, self.user.cluster
+        if self.cursor is None:
+            await asyncio.sleep(rng.random() * 4)  # a second tab, in the middle of something
         while not self.stopped:
             link = cluster.connect(self.user.id)
             if link is None:
@@ -262,10 +266,11 @@ class Device:
         self.user.problems.append(f"{self.name}: {what}")
 
     def _welcome(self, frame: dict[str, Any]) -> None:
-        if frame["reset"] and not self._lied:
+        may_reset = self._lied or self.user.cluster.lossy
+        if frame["reset"] and not may_reset:
             self._wrong(f"reset at {self.cursor} of {self.mark}: {frame}")
-        if not self._lied and self.cursor is not None:
-            if (frame["cursor"], frame["mark"]) != (self.cursor, self.mark) and not frame["reset"]:
+        if not (self._lied or frame["reset"]) and self.cursor is not None:
+            if (frame["cursor"], frame["mark"]) != (self.cursor, self.mark):
                 self._wrong(f"welcomed at {frame['cursor']}, asked for {self.cursor}")
             return
         # A device that begins anew: what it had is forgotten.

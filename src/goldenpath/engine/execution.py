@@ -121,8 +121,13 @@ class Execution:
                 self._stopped.set_result(None)
 
     def park(self, reason: Literal["approval", "sleep", "child", "shutdown"]) -> None:
-        """Leave the memory. The entry comes first: whatever ends from now on takes it up again."""
-        if self._stop is None:
+        """Leave the memory. The entry comes first: whatever ends from now on takes it up again.
+
+        Called by timers and at a shutdown, when the activation may be over and not know yet.
+        """
+        if self._outbox.fenced:
+            self.stop("fenced")
+        elif self._stop is None:
             self.emit(RunParked(reason=reason, remaining_ms=self.budget.remaining_ms))
             self.run.parked = reason
             self.stop("shutdown" if reason == "shutdown" else "parked")

@@ -256,6 +256,9 @@ class UserExecutionEngine:
                 lambda after=after: self.store.entries(self.user, Seq(after))
             )
             if not page:
+                head = await self.patiently(lambda: self.store.head(self.user))
+                if head.cursor < self.activation.head:
+                    raise FencedError  # the store has lost what it had: so has this activation
                 raise CodecError(f"the log ends at {after}, not at {self.activation.head}")
             for encoded in page:
                 after = encoded.seq
