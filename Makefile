@@ -41,7 +41,7 @@ SEEDS ?= 1000
 FROM ?= 1
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) \
-		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS))
+		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS)) $(if $(STEPS),--steps $(STEPS))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

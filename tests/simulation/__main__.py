@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.planted import FOUND_BY, PLANTED
+from tests.simulation.shrink import shrink
 from tests.simulation.work import Chunk, run_chunk, seeds_to_find
 from tests.simulation.world import Report, run_seed
 
 _CHUNK = 25
+_SHRUNK = 5
+"""Of so many failures a smaller history is looked for."""
 
 
 def main() -> int:
@@ -24,6 +27,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument(
+        "--steps", type=_steps, help="of one seed's harm only these, by number; or none"
+    )
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--machines", type=int, default=2)
     parser.add_argument("--users", type=int, default=3)
@@ -39,7 +45,11 @@ def main() -> int:
         return planted(options.seeds, options.workers)
     if options.seed is not None:
         report = run_seed(
-            options.seed, machines=options.machines, users=options.users, trace=options.trace
+            options.seed,
+            machines=options.machines,
+            users=options.users,
+            steps=options.steps,
+            trace=options.trace,
         )
         print("\n".join(report.trace))
         print(f"seed {options.seed}: {_told(report.injected)}; {report.problems or 'clean'}")
@@ -53,6 +63,10 @@ def main() -> int:
         if report.problems:
             failed += 1
             print(f"seed {report.seed}: {report.problems[:3]}", flush=True)
+            if failed <= _SHRUNK:
+                small = shrink(report, machines=options.machines, users=options.users)
+                print(f"  smaller: {small.command(options.machines)}")
+                print(f"  {small.report.problems[:3]}", flush=True)
     seconds = time.perf_counter() - began
     print(f"{options.machines} machines, {options.users} users, {simulated:.0f} simulated seconds")
     print(f"injected: {_told(injected)}")
@@ -61,6 +75,10 @@ def main() -> int:
         f"{options.seeds / seconds:.1f} seeds/s"
     )
     return 1 if failed else 0
+
+
+def _steps(text: str) -> list[int]:
+    return [] if text == "none" else [int(number) for number in text.split(",")]
 
 
 def _told(injected: Counter[str]) -> str:

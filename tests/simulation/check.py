@@ -37,7 +37,11 @@ def check(world: World) -> list[str]:
             problems.append(f"{user.id}: an older epoch wrote after a newer one: {epochs}")
         truth = [msgspec.json.decode(e.json) for e in written]
         events = [t for t, e in zip(truth, written, strict=True) if not e.internal]
-        problems.extend(f"{user.id}: {p}" for d in user.devices for p in _view(d, log, written))
+        problems.extend(
+            f"{user.id}: {p}"
+            for d in user.devices
+            for p in _view(d, log, written, cluster.set_back.get(user.id, 0))
+        )
         problems.extend(f"{user.id}: {p}" for p in _grammar(events))
         if not cluster.lossy:  # what was answered, done outside or erased may be forgotten
             problems.extend(f"{user.id}: {p}" for p in _commands(user, truth))
@@ -76,14 +80,19 @@ def check(world: World) -> list[str]:
     return problems
 
 
-def _view(device: Device, log: list[EncodedEntry], written: list[EncodedEntry]) -> list[str]:
-    """What a device saw is the log from where it began, but for what was hidden meanwhile."""
+def _view(
+    device: Device, log: list[EncodedEntry], written: list[EncodedEntry], set_back: int
+) -> list[str]:
+    """What a device saw is the log from where it began, but for what was hidden meanwhile.
+
+    A database that is set back (to that seq) has again what was pruned or erased when it was read.
+    """
     problems: list[str] = []
     cursor = device.cursor or 0
     for entry, now in zip(written, log, strict=False):
         seen = device.events.get(entry.seq)
         if seen is None:
-            if device.start < entry.seq <= cursor and not now.hidden:
+            if max(device.start, set_back) < entry.seq <= cursor and not now.hidden:
                 problems.append(f"{device.name} misses {entry.seq} ({entry.type})")
         elif entry.internal:
             problems.append(f"{device.name} saw {entry.seq}, which is internal")

@@ -192,7 +192,7 @@ class Machine:
     async def _main(self) -> None:
         cluster = self._cluster
         plain = WitnessedStore(cluster.disk, cluster.written, cluster.failures)
-        store = FaultyStore(plain, cluster.rng, sleep=asyncio.sleep, rate=cluster.rate)
+        store = FaultyStore(plain, cluster.stream(), sleep=asyncio.sleep, rate=cluster.rate)
         self.store = store
         process = self.process
         assert process is not None
@@ -231,7 +231,7 @@ class Machine:
     def connect(self, user: UserId) -> Link:
         """Open a socket of a user."""
         assert self.process is not None and self.service is not None
-        link = Link(self.process, self._cluster.rng)
+        link = Link(self.process, self._cluster.stream())
         self.links = [one for one in self.links if not one.closed]
         self.links.append(link)
         socket = Socket(self.service, Principal(user), link.receive, link.send)  # type: ignore[arg-type]
@@ -249,16 +249,19 @@ async def _serve(socket: Socket, link: Link) -> None:
 class Cluster:
     """Machines, what they share, and what happens outside of them."""
 
-    def __init__(self, rng: random.Random, machines: int, note: Any) -> None:
-        self.rng = rng
-        self.ids = SeededIds(rng)
+    def __init__(self, seed: int, machines: int, note: Any) -> None:
+        self._seed = seed
+        self._streams = 0
+        self.ids = SeededIds(self.stream())
         self.disk = Disk()
         self.outside = Outside()
-        self.agents = build(self.outside, rng, self._entered)
+        self.agents = build(self.outside, self.stream(), self._entered)
         self.written = Written()
         self.failures: list[str] = []
         self.lossy = False
         """The database has lost commits that it had confirmed: less can be promised."""
+        self.set_back: dict[UserId, int] = {}
+        """Then: to which seq, for each user."""
         self.rate = RATE
         self.note = note
         self.machines = [Machine(number, self) for number in range(machines)]
@@ -276,7 +279,12 @@ class Cluster:
         if self.disk.user(user).holder != machine.host.host_id:
             self.failures.append(f"{machine.name} entered {call_id} of {user} without the lease")
 
-    def connect(self, user: UserId) -> Link | None:
+    def stream(self) -> random.Random:
+        """Random numbers of one actor: what another one does changes little for it."""
+        self._streams += 1
+        return random.Random(self._seed * 1_000_003 + self._streams)
+
+    def connect(self, user: UserId, rng: random.Random) -> Link | None:
         """Open a socket at any machine that a balancer would choose; None if there is none."""
         able = [m for m in self.machines if m.running and m.service is not None]
-        return self.rng.choice(able).connect(user) if able else None
+        return rng.choice(able).connect(user) if able else None

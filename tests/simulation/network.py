@@ -26,7 +26,7 @@ class Link:
         self._rng = rng
         self._to_host: deque[str] = deque()
         self._to_device: deque[str] = deque()
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     # -- the host's side: ASGI -----------------------------------------------------------------
 
@@ -79,10 +79,11 @@ class Link:
             await asyncio.sleep(self._rng.random() * 0.03)
 
     async def _wait(self, name: str) -> None:
-        self._waiting[name] = asyncio.get_running_loop().create_future()
-        await self._waiting[name]
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, []).append(waiter)
+        await waiter
 
     def _wake(self, name: str) -> None:
-        waiter = self._waiting.pop(name, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        for waiter in self._waiting.pop(name, ()):
+            if not waiter.done():
+                waiter.set_result(None)

@@ -169,7 +169,7 @@ class Device:
         if self.cursor is None:
             await asyncio.sleep(rng.random() * 4)  # a second tab, in the middle of something
         while not self.stopped:
-            link = cluster.connect(self.user.id)
+            link = cluster.connect(self.user.id, rng)
             if link is None:
                 await asyncio.sleep(0.2)
                 continue
@@ -211,8 +211,12 @@ class Device:
                     await asyncio.sleep(rng.random())
 
     def _expects(self) -> bool:
-        head = self.user.cluster.disk.head(self.user.id)
-        return not self.user.done() or self.cursor is None or self.cursor < head
+        return not (self.user.done() and self.read_all())
+
+    def read_all(self) -> bool:
+        """True if it stands at the head, and of the log that there is now."""
+        record = self.user.cluster.disk.user(self.user.id)
+        return (self.mark, self.cursor) == (record.mark_at(record.head), record.head)
 
     def _hello(self) -> dict[str, Any]:
         rng = self.user.rng

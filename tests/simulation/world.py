@@ -12,7 +12,7 @@ import gc
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from goldenpath.model.ids import UserId
 from tests.simulation.check import check
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import Quiet, SimulatedLoop, drop
-from tests.simulation.nemesis import Nemesis
+from tests.simulation.nemesis import Nemesis, plan
 from tests.simulation.people import Device, User
 
 _BOUND = 150.0
@@ -35,6 +35,7 @@ class Report:
     injected: Counter[str] = field(default_factory=Counter[str])
     callbacks: int = 0
     seconds: float = 0.0
+    steps: int = 0
     problems: list[str] = field(default_factory=lambda: [])
     trace: list[str] = field(default_factory=lambda: [])
 
@@ -43,24 +44,34 @@ Plant = Callable[[], AbstractContextManager[None]]
 
 
 class World:
-    """Runs one seed, on `machines` machines and for so many `users`."""
+    """Runs one seed, on `machines` machines and for so many `users`; of its harm some `steps`."""
 
     def __init__(
-        self, seed: int, *, machines: int = 2, users: int = 3, trace: bool = False
+        self,
+        seed: int,
+        *,
+        machines: int = 2,
+        users: int = 3,
+        steps: Sequence[int] | None = None,
+        trace: bool = False,
     ) -> None:
-        self.rng = random.Random(seed)
+        rng = random.Random(seed)
         self.report = Report(seed)
-        self.loop = SimulatedLoop(self.rng)
+        self.loop = SimulatedLoop(rng)
+        planned = plan(rng, machines)
+        self.report.steps = len(planned)
+        self.plan = planned if steps is None else [planned[number] for number in steps]
         self._trace = trace
         asyncio.set_event_loop(self.loop)
-        self.cluster = Cluster(self.rng, machines, self._note)
+        self.cluster = Cluster(seed, machines, self._note)
         self.nemesis = Nemesis(self.cluster)
         self.users: list[User] = []
         for number in range(users):
-            user = User(UserId(f"user{number}"), self.cluster, self.rng, self.rng.randint(1, 4))
+            own = random.Random(seed * 1_000_033 + number)
+            user = User(UserId(f"user{number}"), self.cluster, own, own.randint(1, 4))
             user.devices.append(Device(user, 0, origin=True))
-            if self.rng.random() < 0.4:
-                user.devices.append(Device(user, 1, origin=self.rng.random() < 0.5))
+            if own.random() < 0.4:
+                user.devices.append(Device(user, 1, origin=own.random() < 0.5))
             self.users.append(user)
 
     def run(self) -> Report:
@@ -99,7 +110,7 @@ class World:
             for user in self.users
             for work in (user.live(), *(device.live() for device in user.devices))
         ]
-        await self.nemesis.harm(self.rng.random() * 8)
+        await self.nemesis.harm(self.plan)
         await self.nemesis.heal()
         self._note("no more harm")
         end = loop.time() + _BOUND
@@ -120,7 +131,13 @@ class World:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 self.report.problems.append(f"a simulated person failed: {error!r}")
-        await asyncio.sleep(0.5)
+        for _ in range(
+            30
+        ):  # what looked for work just now finds none; who asks for an end gives up
+            await asyncio.sleep(0.5)
+            hosts = [m.host for m in self.cluster.machines if m.host is not None]
+            if not any(host.engines or host._waiters for host in hosts):
+                break
         self.report.problems += self.cluster.failures
         self.report.problems += check(self)
 
@@ -130,7 +147,7 @@ class World:
             user.done()
             and not disk.open_runs(user.id)
             and all(row.refusal is not None for row in disk.user(user.id).inbox.values())
-            and all(device.cursor == disk.head(user.id) for device in user.devices)
+            and all(device.read_all() for device in user.devices)
             for user in self.users
         ) and not any(m.host is None or m.host.engines for m in self.cluster.machines)
 
@@ -157,7 +174,13 @@ class World:
 
 
 def run_seed(
-    seed: int, plant: Plant | None = None, *, machines: int = 2, users: int = 3, trace: bool = False
+    seed: int,
+    plant: Plant | None = None,
+    *,
+    machines: int = 2,
+    users: int = 3,
+    steps: Sequence[int] | None = None,
+    trace: bool = False,
 ) -> Report:
     """Simulate one seed, with a planted bug if there is one."""
     # Coroutines of dead processes are finalized in the middle of nowhere: not worth a word.
@@ -166,7 +189,7 @@ def run_seed(
     gc.disable()  # when it runs depends on all that ran before: the order would not replay
     try:
         with plant() if plant is not None else contextlib.nullcontext():
-            return World(seed, machines=machines, users=users, trace=trace).run()
+            return World(seed, machines=machines, users=users, steps=steps, trace=trace).run()
     finally:
         sys.unraisablehook = hook
         if seed % 16 == 0:

@@ -45,7 +45,7 @@ class FaultyStore:
         self.rate = rate
         self._rng = rng
         self._sleep = sleep
-        self._delay = delay
+        self.delay = delay
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
@@ -73,4 +73,4 @@ class FaultyStore:
 
     async def _pause(self) -> None:
         if self._rng.random() < 0.5:
-            await self._sleep(self._rng.random() * self._delay)
+            await self._sleep(self._rng.random() * self.delay)
