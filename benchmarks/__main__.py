@@ -100,7 +100,7 @@ def report(
             "",
             table(figures),
             "",
-            "" if connected is None else f"An idle connected user: {connected:.1f} KiB.",
+            f"An idle connected user: {connected:.1f} KiB.",
             "",
             "## Growth",
             "",

@@ -13,7 +13,9 @@ import anyio
 import httpx
 import pytest
 
+from goldenpath.cli import demonstration
 from goldenpath.client import Client
+from goldenpath.config import Settings
 from goldenpath.model.events import AgentOutput
 
 pytest.importorskip("duckdb")
@@ -144,3 +146,19 @@ def test_killed_in_mid_answer_it_goes_on_in_the_same_chat(tmp_path: Path, port: 
         process.kill()
     with serving(tmp_path, port):
         anyio.run(end, given, run_id)
+
+
+def test_it_does_not_wait_for_an_answer_for_ever(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def silent(*_: object) -> bool:
+        await anyio.sleep_forever()
+        return True
+
+    monkeypatch.setattr(demonstration, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(demonstration, "_ask", silent)
+    store = f"sqlite:///{tmp_path / 'demo.db'}"
+    settings = Settings(port=port, store=store, auth_secret="s" * 40, drain=0.0)
+    assert demonstration.demonstrate(settings, None, None, stays=False) == 1
+    told = capsys.readouterr().out
+    assert "no answer within" in told and f"goldenpath runs --store {store}" in told

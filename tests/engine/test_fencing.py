@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import AgentRegistry, agent, tool
 from goldenpath.engine.host import EngineHost
+from goldenpath.engine.limits import Limits
 from goldenpath.errors import StoreUnavailableError
 from goldenpath.model import commands
-from goldenpath.model.ids import CommandId, HostId, Mark, RunId, Seq, UserId
+from goldenpath.model.ids import CommandId, HostId, Mark, UserId
 from goldenpath.testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -50,15 +52,22 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_fenced_engine_writes_nothing_and_enters_no_tool() -> None:
+@asynccontextmanager
+async def before_its_tool(store: MemoryStore) -> AsyncIterator[EngineHost]:
+    """A host whose one run is durable up to where it waits for the test."""
     entered.clear()
     gates.update(waits=asyncio.Event(), go=asyncio.Event())
-    store = MemoryStore()
-    host = EngineHost(store, AgentRegistry([held]))
+    host = EngineHost(store, AgentRegistry([held]), limits=Limits(linger_seconds=0.05))
     async with host.running():
-        sent = await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
+        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
         await gates["waits"].wait()
         await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
+        yield host
+
+
+async def test_a_fenced_engine_writes_nothing_and_enters_no_tool() -> None:
+    store = MemoryStore()
+    async with before_its_tool(store) as host:
         # Another host takes the user over, as after a pause that outlived the lease.
         record = store.disk.users[USER]
         before = record.head
@@ -69,69 +78,70 @@ async def test_a_fenced_engine_writes_nothing_and_enters_no_tool() -> None:
         await until(lambda: host.engines == 0)
         assert entered == [], "a tool's body was entered without the lease"
         assert (await store.head(USER)).cursor == before, "a fenced host has written"
-        assert sent.receipt.run_id is not None
-        run = await store.run(USER, RunId(sent.receipt.run_id))
-        assert run is not None and run.status == "running", "the other host goes on with it"
-        _, entries = await store.entries(USER, Seq(0))
-        assert len(entries) == before
+        (run,) = taken.open_runs
+        now = await store.run(USER, run.run_id)
+        assert now is not None and now.status == "running", "the other host goes on with it"
 
 
 async def test_a_host_that_cannot_renew_enters_no_tool() -> None:
     """Another one may have taken over, though nobody has refused anything yet."""
-    entered.clear()
-    gates.update(waits=asyncio.Event(), go=asyncio.Event())
-    store = _Unrenewed(lease_seconds=0.3)
-    host = EngineHost(store, AgentRegistry([held]))
-    async with host.running():
-        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
-        await gates["waits"].wait()
-        await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
-        store.renews = False
-        await asyncio.sleep(0.5)
-        assert not host.holds_leases(0)
+    store = Faltering(lease_seconds=0.3)
+    async with before_its_tool(store) as host:
+        store.broken = "renew"
+        await until(lambda: not host.holds_leases(0))
         gates["go"].set()
         await until(lambda: not host._engines)
         assert entered == [], "a tool's body was entered without a lease that is sure"
         # When it can renew again it goes on, as a new activation.
-        store.renews = True
+        store.broken = None
         await until(lambda: entered)
         assert store.disk.users[USER].epoch == 2
 
 
 async def test_a_renewal_that_comes_too_late_revives_nothing() -> None:
-    entered.clear()
-    gates.update(waits=asyncio.Event(), go=asyncio.Event())
-    store = _Unrenewed(lease_seconds=0.3)
-    host = EngineHost(store, AgentRegistry([held]))
-    async with host.running():
-        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
-        await gates["waits"].wait()
-        await until(lambda: "waiting" in repr(store.disk.users[USER].entries))
-        store.renews = False
-        await asyncio.sleep(0.5)
-        store.renews = True
+    store = Faltering(lease_seconds=0.3)
+    async with before_its_tool(store) as host:
+        store.broken = "renew"
+        await until(lambda: not host.holds_leases(0))
+        store.broken = None
         await until(lambda: host.holds_leases(1))
         gates["go"].set()
         await until(lambda: entered)
         assert store.disk.users[USER].epoch == 2, "the lease of before was used"
 
 
+async def test_a_lease_that_could_not_be_given_back_goes_with_the_next_beat() -> None:
+    store = Faltering(lease_seconds=0.3)
+    async with before_its_tool(store) as host:
+        store.broken = "release"
+        gates["go"].set()
+        await until(lambda: host.engines == 0)
+        assert store.disk.users[USER].holder == host.host_id
+        store.broken = None
+        await until(lambda: store.disk.users[USER].holder is None)
+
+
 async def test_a_shutdown_is_not_stopped_by_an_engine_that_was_fenced() -> None:
-    gates.update(waits=asyncio.Event(), go=asyncio.Event())
-    host = EngineHost(MemoryStore(), AgentRegistry([held]))
-    async with host.running():
-        await host.submit(USER, CommandId("c1"), commands.Send(text="x", thread_id=None))
-        await gates["waits"].wait()
+    async with before_its_tool(MemoryStore()) as host:
         engine = host._engines[USER]
         engine.outbox.close()
         engine.shutdown()  # before its tasks have heard of it
     assert host.engines == 0
 
 
-class _Unrenewed(MemoryStore):
-    renews = True
+class Faltering(MemoryStore):
+    """One of its operations gets no answer, as long as the test says so."""
+
+    broken: str | None = None
 
     async def renew(self, host: HostId) -> None:
-        if not self.renews:
-            raise StoreUnavailableError("the database does not answer")
+        self._answer("renew")
         await super().renew(host)
+
+    async def release(self, user: UserId, epoch: int) -> None:
+        self._answer("release")
+        await super().release(user, epoch)
+
+    def _answer(self, operation: str) -> None:
+        if operation == self.broken:
+            raise StoreUnavailableError("the database does not answer")

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from goldenpath.engine.limits import Limits
+from goldenpath.model.ids import UserId
+from goldenpath.server.auth import Principal
+from goldenpath.server.socket import Socket
+from goldenpath.wire import native
 from tests.server.kit import Peer, Site, token
 from tests.server.kit import site as running_site
 
@@ -97,3 +106,19 @@ async def test_while_shutting_down_no_new_reader_is_taken(site: Site) -> None:
 async def test_below_a_prefix_the_socket_is_where_the_mount_is(site: Site) -> None:
     async with Peer(site.server, bearer=token(), root_path="/agents") as peer:
         assert (await peer.hello())["user_id"] == "ada"
+
+
+async def test_a_goodbye_that_never_begins_leaves_nothing_behind() -> None:
+    """A coroutine that nobody awaits is a warning, and warnings fail tests."""
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError("it was cancelled before its first step")
+
+    service: Any = SimpleNamespace(host=None)
+    leaving = Socket(service, Principal(UserId("ada")), nothing, nothing).leave(
+        native.GOING_AWAY, "shutting_down", retry=True
+    )
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    gc.collect()
+    assert leaving.cancelled()

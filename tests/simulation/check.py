@@ -14,7 +14,10 @@ from goldenpath.model.projections import Rows, apply
 from tests.simulation.agents import talk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from goldenpath.model.entries import EncodedEntry
+    from goldenpath.model.ids import UserId
     from tests.simulation.cluster import Cluster
     from tests.simulation.people import Device, User
     from tests.simulation.world import World
@@ -27,43 +30,8 @@ def check(world: World) -> list[str]:
     problems: list[str] = []
     cluster = world.cluster
     for user in world.users:
-        problems.extend(f"{user.id}: {problem}" for problem in user.problems)
-        log, written = cluster.disk.log(user.id), cluster.written.entries[user.id]
-        seqs = [e.seq for e in log]
-        if seqs != list(range(1, len(seqs) + 1)) or seqs != [e.seq for e in written]:
-            problems.append(f"{user.id}: the log has gaps or repeats: {seqs}")
-        epochs = cluster.written.epochs[user.id]
-        if epochs != sorted(epochs):
-            problems.append(f"{user.id}: an older epoch wrote after a newer one: {epochs}")
-        truth = [msgspec.json.decode(e.json) for e in written]
-        events = [t for t, e in zip(truth, written, strict=True) if not e.internal]
-        problems.extend(
-            f"{user.id}: {p}"
-            for d in user.devices
-            for p in _view(d, log, written, cluster.set_back.get(user.id, 0))
-        )
-        problems.extend(f"{user.id}: {p}" for p in _grammar(events))
-        if not cluster.lossy:  # what was answered, done outside or erased may be forgotten
-            problems.extend(f"{user.id}: {p}" for p in _commands(user, truth))
-            problems.extend(f"{user.id}: {p}" for p in _outside(cluster, truth))
-            problems.extend(f"{user.id}: {p}" for p in _order(cluster, truth))
-            problems.extend(f"{user.id}: {p}" for p in _erased(user, log, truth))
-        problems.extend(f"{user.id}: {p}" for p in _hidden(user, log, truth))
-        problems.extend(f"{user.id}: {p}" for p in _one_at_a_time(truth))
-        problems.extend(f"{user.id}: {p}" for p in _approved(cluster, truth))
-        problems.extend(f"{user.id}: {p}" for p in _fickle(truth))
-        problems.extend(f"{user.id}: {p}" for p in _said(truth))
-        acks = cluster.disk.user(user.id).acks
-        problems.extend(
-            f"{d.name} acknowledged {d.acked}, the store has {acks.get(DeviceId(d.name))}"
-            for d in user.devices
-            if acks.get(DeviceId(d.name), 0) > d.acked
-        )
-        other = [u.id for u in world.users if u is not user]
-        text = json.dumps(truth)
-        problems.extend(f"{user.id}: holds text of {o}" for o in other if f"{o} secret" in text)
-        seen = " ".join(cluster.outside.memory.get(user.id, ()))
-        problems.extend(f"{user.id}: agent saw {o}" for o in other if f"{o} secret" in seen)
+        others = [other.id for other in world.users if other is not user]
+        problems += [f"{user.id}: {problem}" for problem in _of_user(cluster, user, others)]
     problems.extend(_projections(cluster))
     problems.extend(
         f"nobody gave the lease of {user} back"
@@ -78,6 +46,46 @@ def check(world: World) -> list[str]:
                 f"{machine.name} keeps {host._slots} slots, {host._waiters}, {host._engines}"
             )
     return problems
+
+
+def _of_user(cluster: Cluster, user: User, others: list[UserId]) -> Iterator[str]:
+    log, written = cluster.disk.log(user.id), cluster.written.entries[user.id]
+    truth = [msgspec.json.decode(e.json) for e in written]
+    yield from user.problems
+    yield from _sequence(log, written, cluster.written.epochs[user.id])
+    for device in user.devices:
+        yield from _view(device, log, written, cluster.set_back.get(user.id, 0))
+        acknowledged = cluster.disk.user(user.id).acks.get(DeviceId(device.name), 0)
+        if acknowledged > device.acked:
+            yield f"{device.name} acknowledged {device.acked}, the store has {acknowledged}"
+    yield from _grammar([t for t, e in zip(truth, written, strict=True) if not e.internal])
+    if not cluster.lossy:  # what was answered, done outside or erased may be forgotten
+        yield from _commands(user, truth)
+        yield from _outside(cluster, truth)
+        yield from _order(cluster, truth)
+        yield from _erased(user, log, truth)
+    yield from _hidden(user, log, truth)
+    yield from _one_at_a_time(truth)
+    yield from _approved(cluster, truth)
+    yield from _fickle(truth)
+    yield from _said(truth)
+    text = json.dumps(truth)
+    seen = " ".join(cluster.outside.memory.get(user.id, ()))
+    for other in others:
+        if f"{other} secret" in text:
+            yield f"holds text of {other}"
+        if f"{other} secret" in seen:
+            yield f"its agents saw text of {other}"
+
+
+def _sequence(
+    log: list[EncodedEntry], written: list[EncodedEntry], epochs: list[int]
+) -> Iterator[str]:
+    seqs = [e.seq for e in log]
+    if seqs != list(range(1, len(seqs) + 1)) or seqs != [e.seq for e in written]:
+        yield f"the log has gaps or repeats: {seqs}"
+    if epochs != sorted(epochs):
+        yield f"an older epoch wrote after a newer one: {epochs}"
 
 
 def _view(
@@ -233,21 +241,9 @@ def _projections(cluster: Cluster) -> list[str]:
 def _grammar(events: list[dict[str, Any]]) -> list[str]:
     problems: list[str] = []
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    active: set[str] = set()
-    children: set[str] = set()
     for event in events:
-        run_id = event["run_id"]
-        if run_id is not None and event["type"] != "message_received":
-            runs[run_id].append(event)
-        if event["type"] == "agent_started":
-            if event["data"]["parent_run_id"]:
-                children.add(run_id)
-            elif run_id not in children:
-                active.add(run_id)
-        if event["type"] == "approval_requested":
-            active.discard(run_id)  # it may be parked: holds no slot
-        if event["type"] == TERMINAL:
-            active.discard(run_id)
+        if event["run_id"] is not None and event["type"] != "message_received":
+            runs[event["run_id"]].append(event)
     for run_id, found in runs.items():
         types = [e["type"] for e in found]
         if types[-1] != TERMINAL or types.count(TERMINAL) != 1:

@@ -39,6 +39,9 @@ LIMITS = Limits(
 )
 SETTINGS = ServerSettings(unavailable_seconds=3.0, ack_seconds=1.0)
 RATE = 0.04
+"""Share of the calls of the database that fail while harm is done."""
+DELAY = 0.02
+"""Seconds that half of its calls take at most, while it is not slow."""
 
 
 class MachineClock:
@@ -192,7 +195,9 @@ class Machine:
     async def _main(self) -> None:
         cluster = self._cluster
         plain = WitnessedStore(cluster.disk, cluster.written, cluster.failures)
-        store = FaultyStore(plain, cluster.stream(), sleep=asyncio.sleep, rate=cluster.rate)
+        store = FaultyStore(
+            plain, cluster.stream(), sleep=asyncio.sleep, rate=cluster.rate, delay=DELAY
+        )
         self.store = store
         process = self.process
         assert process is not None

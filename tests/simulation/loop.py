@@ -101,7 +101,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._rng = rng
         self._now = 0.0
         self._slack = rng.choice((0.0, 0.001, 0.005))
-        self.callbacks = 0
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(self._note)
         self.set_task_factory(_task)
@@ -163,7 +162,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                     if process.left < 0:
                         process.kill()
                         continue
-            self.callbacks += 1
             handle._run()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
-from tests.simulation.cluster import LEASE_SECONDS, Cluster, Machine, WitnessedStore
+from tests.simulation.cluster import DELAY, LEASE_SECONDS, Cluster, Machine, WitnessedStore
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Nemesis:
         for machine in cluster.machines:
             machine.clock.jump_ms = 0
             if machine.store is not None:
-                machine.store.rate = 0.0
+                machine.store.rate, machine.store.delay = 0.0, DELAY
             if machine.process is not None and machine.running:
                 machine.process.left = None
                 if machine.process.stopped:
@@ -177,11 +177,9 @@ class Nemesis:
         if store is None:
             return
         self._did("slow", machine)
-        before, store.delay = store.delay, 1.5
-        try:
-            await asyncio.sleep(1 + rng.random() * 3)
-        finally:
-            store.delay = before
+        store.delay = 1.5
+        await asyncio.sleep(1 + rng.random() * 3)
+        store.delay = DELAY
 
     async def _jump(self, machine: Machine, rng: random.Random) -> None:
         """Its wall clock is set."""

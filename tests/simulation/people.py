@@ -92,7 +92,8 @@ class User:
 
     async def _request(self, machine: Machine, command_id: str, thread: str) -> None:
         host = machine.host
-        assert host is not None
+        if host is None:
+            return  # it stopped serving just now
         try:
             await host.submit(
                 self.id, CommandId(command_id), DeleteThread(thread_id=ThreadId(thread))

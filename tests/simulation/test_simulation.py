@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.simulation.planted import FOUND_BY, PLANTED
+from tests.simulation.shrink import shrink
 from tests.simulation.world import run_seed
 
 FIXED = range(1, 201)
@@ -61,3 +62,15 @@ def test_planted_bug_is_found(name: str) -> None:
     first = json.loads(FOUND_BY.read_text()).get(name, 1)
     seeds = (first, *range(1, SEEDS_TO_FIND + 1))
     assert any(run_seed(seed, PLANTED[name]).problems for seed in seeds)
+
+
+def test_a_failure_shrinks_to_what_it_needs() -> None:
+    plant = PLANTED["take a wake up for an entry"]
+    report = run_seed(1, plant)
+    small = shrink(report, plant)
+    assert small.report.problems and (small.users, small.steps) == (1, ())
+    assert "SEED=1 " in small.command(2) and "USERS=1 STEPS=none" in small.command(2)
+    lease = PLANTED["enter tools without asking for the lease"]
+    seed = json.loads(FOUND_BY.read_text())["enter tools without asking for the lease"]
+    report = run_seed(seed, lease)
+    assert 0 < len(shrink(report, lease).steps) < report.steps, "it takes harm, not all of it"

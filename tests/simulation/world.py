@@ -33,7 +33,6 @@ class Report:
 
     seed: int
     injected: Counter[str] = field(default_factory=Counter[str])
-    callbacks: int = 0
     seconds: float = 0.0
     steps: int = 0
     problems: list[str] = field(default_factory=lambda: [])
@@ -82,7 +81,7 @@ class World:
         except Quiet:
             report.problems.append("deadlock: nothing is left to run, but not all has ended")
         finally:
-            report.callbacks, report.seconds = self.loop.callbacks, self.loop.time()
+            report.seconds = self.loop.time()
             report.injected = self.nemesis.injected
             report.problems += [
                 f"unhandled: {c['message']} {c.get('exception')!r}" for c in self.loop.errors
@@ -131,9 +130,8 @@ class World:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 self.report.problems.append(f"a simulated person failed: {error!r}")
-        for _ in range(
-            30
-        ):  # what looked for work just now finds none; who asks for an end gives up
+        # What looked for work just now finds none, and who waits for an answer gives up.
+        for _ in range(30):
             await asyncio.sleep(0.5)
             hosts = [m.host for m in self.cluster.machines if m.host is not None]
             if not any(host.engines or host._waiters for host in hosts):

@@ -66,7 +66,10 @@ async def _serve(app: App, settings: Settings, question: str, stays: bool) -> in
         with anyio.move_on_after(_ANSWER_SECONDS) as patience:
             answered = await _ask(url, settings, question)
         if patience.cancelled_caught:
-            print_line(f"no answer within {_ANSWER_SECONDS:.0f} s: goldenpath runs shows the run")
+            print_line(
+                f"no answer within {_ANSWER_SECONDS:.0f} s; what became of the question: "
+                f"goldenpath runs --store {settings.store}"
+            )
         if stays:
             where = "" if settings.port == _USUAL_PORT else f" --url {url}"
             print_line(

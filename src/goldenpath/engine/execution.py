@@ -148,8 +148,8 @@ class Execution:
                 return
             end = self._ending(body)
             await engine.end_children(run)
-            if end.status == "succeeded":
-                self.answer.finish(body.result() if body is not None else None)
+            if body is not None and end.status == "succeeded":
+                self.answer.finish(body.result())
                 if not run.journal.text.strip():
                     end = Ending("failed", ending.EMPTY_ANSWER)
             if end.detail is not None:

@@ -144,10 +144,8 @@ class EngineHost:
             began = self.clock.monotonic()
             try:
                 await self.store.renew(self.host_id)
-                if (
-                    self._renewed is not None and not self._sure()
-                ):  # too late: what was held then is lost
-                    self._lapses += 1
+                if self._renewed is not None and not self._sure():
+                    self._lapses += 1  # too late: what was held then may be another's now
                 self._renewed = began
                 for user, epoch in list(self._unreleased.items()):
                     await self.store.release(user, epoch)
