@@ -344,16 +344,6 @@ async def test_deleting_a_thread_ends_its_runs_and_erases_it() -> None:
             await b.send("again", thread_id=thread)
 
 
-async def test_forget_erases_everything() -> None:
-    async with bench(AGENTS) as b:
-        await b.ask("remember me")
-        await b.send("wait")
-        await b.host.forget(UserId("ada"))
-        assert "remember" not in str(b.log())
-        end, _ = await b.ask("new life")
-        assert end["output"] == "new life"
-
-
 async def test_a_store_that_fails_refuses_and_recovers() -> None:
     async with bench(AGENTS) as b:
         await b.ask("one")

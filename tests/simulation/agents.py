@@ -34,6 +34,11 @@ def talk(message: str) -> str:
     return f"You said {message}, and here is a longer answer to it."
 
 
+def nap(message: str) -> float:
+    """Seconds: some are over before a slow database has heard that they began."""
+    return (0.6, 1.2, 3.0)[sum(message.encode()) % 3]
+
+
 def build(
     outside: Outside, rng: random.Random, entered: Callable[[UserId, str], None]
 ) -> AgentRegistry:
@@ -119,7 +124,7 @@ def build(
     async def waiter(run: RunContext, message: str) -> str:
         begin(run, message)
         await write(run, "Waiting. ")
-        await run.sleep(3.0)
+        await run.sleep(nap(message))
         try:
             sent = await run.call(send_mail, to=message)
         except ToolFailedError as error:
@@ -136,7 +141,7 @@ def build(
     @agent("sleeper")
     async def sleeper(run: RunContext, message: str) -> str:
         begin(run, message)
-        await run.sleep(2.5)
+        await run.sleep(nap(message))
         return f"slept over {message}"
 
     @agent("raiser", tools=[charge])

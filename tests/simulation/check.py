@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from goldenpath.model.entries import decode
 from goldenpath.model.ids import DeviceId
@@ -64,12 +65,13 @@ def _of_user(cluster: Cluster, user: User, others: list[UserId]) -> Iterator[str
         yield from _outside(cluster, truth)
         yield from _order(cluster, truth)
         yield from _erased(user, log, truth)
+        yield from _forgotten(log, truth)
     yield from _hidden(user, log, truth)
     yield from _one_at_a_time(truth)
     yield from _approved(cluster, truth)
     yield from _fickle(truth)
     yield from _said(truth)
-    text = json.dumps(truth)
+    text = b"".join(e.json for e in written).decode()
     seen = " ".join(cluster.outside.memory.get(user.id, ()))
     for other in others:
         if f"{other} secret" in text:
@@ -128,13 +130,28 @@ _MAY_BE_HIDDEN = frozenset(
 )  # fmt: skip
 
 
+def _forgets(entry: dict[str, Any]) -> bool:
+    """True for the entry that settles the erasure of everything."""
+    return entry["type"] == "command_settled" and entry["data"]["kind"] == "forget"
+
+
+def _forgotten(log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
+    """Of what an erased user had nothing is left but numbers."""
+    erased = max((t["seq"] - 1 for t in truth if _forgets(t)), default=0)
+    return [
+        f"{entry.seq} ({entry.type}) outlived the erasure" for entry in log[:erased] if entry.json
+    ]
+
+
 def _hidden(user: User, log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
     """Pruning takes pieces and the journal, of runs that have ended; nothing else."""
+    erased = max((t["seq"] - 1 for t in truth if _forgets(t)), default=0)
     ended = {t["run_id"] for t in truth if t["type"] == TERMINAL}
     return [
         f"{entry.seq} ({entry.type}) of {then['run_id']} is hidden"
         for entry, then in zip(log, truth, strict=False)
         if not entry.json
+        and entry.seq > erased
         and then["thread_id"] not in user.deleted
         and (entry.type not in _MAY_BE_HIDDEN or then["run_id"] not in ended)
     ]
@@ -231,6 +248,10 @@ def _projections(cluster: Cluster) -> list[str]:
     for user, record in cluster.disk.users.items():
         rows = Rows()
         for entry in cluster.written.entries[user]:
+            if entry.type == "command_settled" and _forgets(msgspec.json.decode(entry.json)):
+                # A command is known for ever, but not what it said.
+                receipts, rows = rows.receipts, Rows()
+                rows.receipts = {k: replace(r, body_hash=None) for k, r in receipts.items()}
             apply(rows, decode(entry))
         for name in ("threads", "runs", "approvals", "receipts"):
             if getattr(rows, name) != getattr(record.rows, name):
@@ -266,7 +287,7 @@ def _grammar(events: list[dict[str, Any]]) -> list[str]:
         output = found[-1]["data"].get("output")
         if types[-1] == TERMINAL and "".join(parts.values()) != output:
             problems.append(f"run {run_id}: pieces {parts} are not the answer {output!r}")
-        if "hunter2" in json.dumps(found):
+        if b"hunter2" in msgspec.json.encode(found):
             problems.append(f"run {run_id}: a secret is in its events")
     return problems
 

@@ -22,7 +22,7 @@ from goldenpath.testing.faulty_store import FaultyStore
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 from tests.simulation.agents import Outside, build
-from tests.simulation.loop import Process, current_process
+from tests.simulation.loop import Process, SimulatedTask, current_process
 from tests.simulation.network import Link
 
 EPOCH_MS = 1_700_000_000_000
@@ -41,7 +41,9 @@ SETTINGS = ServerSettings(unavailable_seconds=3.0, ack_seconds=1.0)
 RATE = 0.04
 """Share of the calls of the database that fail while harm is done."""
 DELAY = 0.02
-"""Seconds that half of its calls take at most, while it is not slow."""
+"""Seconds that some of its calls take at most, while it is not slow."""
+PAUSES = (0.02, 0.1, 0.4)
+"""How many these are, by the seed: much that goes on at once, or many short histories."""
 
 
 class MachineClock:
@@ -196,7 +198,12 @@ class Machine:
         cluster = self._cluster
         plain = WitnessedStore(cluster.disk, cluster.written, cluster.failures)
         store = FaultyStore(
-            plain, cluster.stream(), sleep=asyncio.sleep, rate=cluster.rate, delay=DELAY
+            plain,
+            cluster.stream(),
+            sleep=asyncio.sleep,
+            rate=cluster.rate,
+            delay=DELAY,
+            pauses=cluster.pauses,
         )
         self.store = store
         process = self.process
@@ -268,6 +275,7 @@ class Cluster:
         self.set_back: dict[UserId, int] = {}
         """Then: to which seq, for each user."""
         self.rate = RATE
+        self.pauses = self.stream().choice(PAUSES)
         self.note = note
         self.machines = [Machine(number, self) for number in range(machines)]
 
@@ -275,10 +283,10 @@ class Cluster:
         """A tool's body begins: only on the holder of the user's lease may it do that."""
         task, process = asyncio.current_task(), current_process()
         machine = next(m for m in self.machines if m.process is process)
-        if machine.host is None or task is None or process is None:
+        if machine.host is None or not isinstance(task, SimulatedTask) or process is None:
             return
         # What was called before a stop begins after it: nobody can see that.
-        called_before_stop = process.tasks.get(task, 0) < process.made_at_stop
+        called_before_stop = task.number < process.made_at_stop
         if self.lossy or called_before_stop:
             return
         if self.disk.user(user).holder != machine.host.host_id:

@@ -64,6 +64,7 @@ class Nemesis:
             machine.clock.jump_ms = 0
             if machine.store is not None:
                 machine.store.rate, machine.store.delay = 0.0, DELAY
+                machine.store.pauses = cluster.pauses
             if machine.process is not None and machine.running:
                 machine.process.left = None
                 if machine.process.stopped:
@@ -177,9 +178,9 @@ class Nemesis:
         if store is None:
             return
         self._did("slow", machine)
-        store.delay = 1.5
+        store.delay, store.pauses = 1.5, 0.5
         await asyncio.sleep(1 + rng.random() * 3)
-        store.delay = DELAY
+        store.delay, store.pauses = DELAY, self._cluster.pauses
 
     async def _jump(self, machine: Machine, rng: random.Random) -> None:
         """Its wall clock is set."""

@@ -57,12 +57,21 @@ class Link:
             self._to_host.append(frame)
             self._wake("receive")
 
-    async def read(self) -> str:
-        """Take the next frame. Raises Broken."""
+    async def read(self, seconds: float | None) -> str | None:
+        """Take the next frame; None if none comes within `seconds`. Raises Broken."""
+        loop = asyncio.get_running_loop()
+        end = None if seconds is None else loop.time() + seconds
         while not self._to_device:
             if self.closed:
                 raise Broken
-            await self._wait("read")
+            if end is None:
+                await self._wait("read")
+            elif loop.time() >= end:
+                return None
+            else:
+                alarm = loop.call_at(end, self._wake, "read")
+                await self._wait("read")
+                alarm.cancel()
         await self._delay()
         frame = self._to_device.popleft()
         self._wake("send")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from goldenpath.errors import RefusedError
-from goldenpath.model.commands import DeleteThread
+from goldenpath.model.commands import DeleteThread, Forget
 from goldenpath.model.ids import CommandId, ThreadId, UserId
 from tests.simulation.cluster import Cluster, Machine
 from tests.simulation.network import Broken, Link
@@ -57,7 +57,12 @@ class User:
         if self.threads and self.rng.random() < 0.12:
             thread = self.rng.choice(self.threads)
             self.threads.remove(thread)
-            asyncio.get_running_loop().create_task(self._delete(thread))
+            asyncio.get_running_loop().create_task(
+                self._over_http(DeleteThread(thread_id=ThreadId(thread)))
+            )
+            return
+        if self.rng.random() < 0.04:
+            asyncio.get_running_loop().create_task(self._over_http(Forget()))
             return
         thread = self.rng.choice([None, *self.threads[-2:]])
         text = f"{self.id} secret {self._made} {self.rng.choice(['', 'provider'])}"
@@ -78,33 +83,33 @@ class User:
         self.unanswered[command_id] = {**frame, "id": command_id}
         self.rng.choice(self.devices).push()
 
-    async def _delete(self, thread: str) -> None:
-        """As over HTTP: at any host, again with the same id until it is answered."""
-        command_id = f"x{self.rng.getrandbits(48):x}"
-        self.unanswered[command_id] = {}
-        while command_id in self.unanswered:
+    async def _over_http(self, command: DeleteThread | Forget) -> None:
+        """Ask any host, again with the same id until it is answered."""
+        asked = f"x{self.rng.getrandbits(48):x}"
+        self.unanswered[asked] = {}
+        while asked in self.unanswered:
             able = [m for m in self.cluster.machines if m.service is not None]
             if able:
                 machine = self.rng.choice(able)
                 assert machine.process is not None
-                machine.process.spawn(self._request(machine, command_id, thread))
+                machine.process.spawn(self._request(machine, asked, command))
             await asyncio.sleep(AGAIN)
 
-    async def _request(self, machine: Machine, command_id: str, thread: str) -> None:
-        host = machine.host
-        if host is None:
+    async def _request(self, machine: Machine, asked: str, command: DeleteThread | Forget) -> None:
+        if machine.host is None:
             return  # it stopped serving just now
         try:
-            await host.submit(
-                self.id, CommandId(command_id), DeleteThread(thread_id=ThreadId(thread))
-            )
+            await machine.host.submit(self.id, CommandId(asked), command)
         except RefusedError as error:
-            if error.code in LATER:
-                return
-            self.answer(command_id, {"error": error.code})
+            if error.code not in LATER:
+                self.answer(asked, {"error": error.code})
+            return
+        self.answer(asked, {})
+        if isinstance(command, DeleteThread):
+            self.deleted.append(command.thread_id)
         else:
-            self.deleted.append(thread)
-            self.answer(command_id, {"deleted": thread})
+            self.cluster.note(f"{self.id} is forgotten")
+            self.threads.clear()
 
     # -- what devices hear ---------------------------------------------------------------------
 
@@ -191,10 +196,8 @@ class Device:
         healthy = not self.user.cluster.rate
         while not self.stopped:
             head = self.user.cluster.disk.head(self.user.id)
-            try:
-                async with asyncio.timeout(PATIENCE if self._expects() else None):
-                    text = await link.read()
-            except TimeoutError:
+            text = await link.read(PATIENCE if self._expects() else None)
+            if text is None:
                 quiet += 1
                 if healthy and self.cursor is not None and self.cursor < head:
                     self._wrong(f"heard nothing for {PATIENCE} s at {self.cursor} of {head}")

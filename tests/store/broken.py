@@ -409,16 +409,17 @@ class ChildrenAreAnswers(MemoryStore):
 class ErasesTheTitleOnly(MemoryStore):
     """The rows go, the entries stay."""
 
-    def _erase(self, record: Any, thread_id: Any, upto: int) -> None:
+    def _erase(self, record: Any, thread_id: Any) -> None:
         return None
 
 
 @breaks("E1")
 class ErasesEveryone(MemoryStore):
-    async def erase_user(self, user: Any, epoch: int, mark: Any) -> None:
-        await super().erase_user(user, epoch, mark)
-        for record in self.disk.users.values():
-            self._erase(record, None, record.head)
+    async def append(self, append: Any) -> None:
+        await super().append(append)
+        if append.erase_user:
+            for record in self.disk.users.values():
+                self._erase(record, None)
 
 
 @breaks("E1")

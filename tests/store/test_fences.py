@@ -85,16 +85,6 @@ async def test_an_append_is_applied_once_however_often_it_comes(store: Store) ->
     assert (await store.head(log.user)).cursor == 1
 
 
-async def test_a_user_is_erased_only_by_its_activation(store: Store) -> None:
-    log = await Log.begin(store, "ann", "m1")
-    await log.new_thread()
-    await log.activate("m2")
-    for epoch, mark in ((1, Mark("m1")), (2, Mark("m1")), (1, Mark("m2"))):
-        with pytest.raises(StoreRefusedError):
-            await store.erase_user(log.user, epoch, mark)
-    assert await store.thread(log.user, ThreadId("t1")) is not None
-
-
 @pytest.mark.parametrize("settled", [False, True], ids=["new", "settled"])
 async def test_what_is_not_a_position_of_this_log_is_refused(store: Store, settled: bool) -> None:
     log = await Log.begin(store, "ann", "m1")

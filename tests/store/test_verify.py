@@ -430,7 +430,7 @@ async def test_a_log_without_its_erased_thread_is_whole(store: Store, seed: int)
     assert await verify(store) == []
     await store.compact()
     assert await verify(store) == []
-    await store.erase_user(log.user, log.epoch, log.mark)
+    await log.append([], erase_user=True)
     assert await verify(store) == []
 
 

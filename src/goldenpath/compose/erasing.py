@@ -9,7 +9,8 @@ from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import AgentRegistry, agent
 from goldenpath.engine.host import EngineHost
 from goldenpath.errors import RunEndedError, StoreOpenError
-from goldenpath.model.ids import UserId
+from goldenpath.model.commands import Forget
+from goldenpath.model.ids import CommandId, UserId
 from goldenpath.store.interface import Store
 
 
@@ -51,7 +52,7 @@ async def erase_user(url: str, user: UserId) -> bool:
             return False
         host = EngineHost(cast("Store", _WithoutDemand(store)), AgentRegistry([_erasing]))
         async with host.running():
-            await host.forget(user)
+            await host.submit(user, CommandId(host.ids.new()), Forget())
         await store.compact()
         return True
     finally:

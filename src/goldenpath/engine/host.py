@@ -343,20 +343,6 @@ class EngineHost:
             # While this host lives no other one gets the user: it is given back with the next beat.
             self._unreleased[user] = epoch
 
-    async def forget(self, user: UserId) -> None:
-        """Erase everything of a user: runs are cancelled and awaited first."""
-        engine = self._engines.get(user)
-        if engine is None:
-            self.wake(user)
-        for _ in range(100):
-            engine = self._engines.get(user)
-            if engine is not None and engine.loaded:
-                break
-            await asyncio.sleep(0.05)
-        if engine is None or not engine.loaded:
-            raise _unavailable("The service cannot erase anything at the moment.")
-        await engine.forget()
-
     # -- places ------------------------------------------------------------------------------
 
     def take_slot(self, user: UserId) -> bool:

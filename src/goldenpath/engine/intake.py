@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from goldenpath.engine.run import Run
@@ -29,6 +30,9 @@ class Intake:
         self._settled: set[CommandId] = set()
         self._threads: dict[ThreadId, ThreadRow | None] = {}
         self._deleting: set[ThreadId] = set()
+        self._others_settled = asyncio.Event()
+        self.forgetting = False
+        """True while everything is being erased: what was asked later waits for what comes then."""
 
     def __str__(self) -> str:
         return f"{sorted(self._taken)}"
@@ -42,6 +46,7 @@ class Intake:
         """The end of a command has become durable."""
         self._taken.discard(command_id)
         self._settled.add(command_id)
+        self._others_settled.set()
 
     async def take(self) -> None:
         """Take every command that waits and is not taken yet."""
@@ -53,6 +58,8 @@ class Intake:
         except StoreUnavailableError:
             pending = []
         for command in pending:
+            if self.forgetting:
+                return
             if command.command_id not in self._taken and command.command_id not in self._settled:
                 self._taken.add(command.command_id)
                 await self._handle(command)
@@ -72,6 +79,9 @@ class Intake:
                 await self._update_thread(pending, command)
             case commands.DeleteThread():
                 await self._delete_thread(pending, command)
+            case commands.Forget():
+                self.forgetting = True
+                self._engine.spawn(self._erase_user(pending))
 
     # -- outcomes ----------------------------------------------------------------------------
 
@@ -314,3 +324,16 @@ class Intake:
         engine.histories.forget(thread_id)
         await engine.outbox.durable()
         self._deleting.discard(thread_id)
+
+    async def _erase_user(self, pending: PendingCommand) -> None:
+        """Let everything end that was asked before, then erase it; the activation ends with it."""
+        engine = self._engine
+        await engine.cancel_and_wait([run for run in engine.runs.values() if run.root], "erasure")
+        # Only what is durable is erased: what the other commands led to must be.
+        while self._taken != {pending.command_id}:
+            self._others_settled.clear()
+            await self._others_settled.wait()
+        self._add((None, None, self._accept(pending, "forget")))
+        engine.outbox.erase(None)
+        await engine.outbox.durable()
+        engine.begin_anew()

@@ -63,7 +63,7 @@ class Outbox:
         # cut.
         self._receipts: deque[tuple[int, Receipt]] = deque()
         self._refused: list[Refusal] = []
-        self._erase: list[tuple[int, ThreadId]] = []
+        self._erase: list[tuple[int, ThreadId | None]] = []
         self._touched = False
         self._appends = 0
         self._loop = asyncio.get_running_loop()
@@ -134,8 +134,11 @@ class Outbox:
         self._refused.append(refusal)
         self._schedule()
 
-    def erase(self, thread_id: ThreadId) -> None:
-        """Erase a thread with the append of the entry that was added last."""
+    def erase(self, thread_id: ThreadId | None) -> None:
+        """Erase a thread (None: everything) with the append of the entry that was added last.
+
+        It takes what was durable before that append.
+        """
         self._erase.append((self._head, thread_id))
 
     def touch(self) -> None:
@@ -200,7 +203,7 @@ class Outbox:
             size += more_size
         last = entries[-1].seq if entries else self._durable
         refused, self._refused = self._refused, []
-        erase: list[ThreadId] = []
+        erase: list[ThreadId | None] = []
         if self._erase:
             erase = [thread for seq, thread in self._erase if seq <= last]
             self._erase = [(seq, thread) for seq, thread in self._erase if seq > last]
@@ -216,7 +219,8 @@ class Outbox:
             entries=entries,
             refused=refused,
             due_ms=self._due(),
-            erase_threads=erase,
+            erase_threads=[thread for thread in erase if thread is not None],
+            erase_user=None in erase,
             now_ms=self._clock.now_ms(),
         )
         return _Flight(append, last, size)

@@ -62,6 +62,7 @@ class Services(Protocol):
         ...
 
     def settled(self, user: UserId, outcome: Receipt | Refusal) -> None: ...
+    def wake(self, user: UserId) -> None: ...
 
 
 class UserExecutionEngine:
@@ -94,7 +95,6 @@ class UserExecutionEngine:
         self._timer_due: int | None = None
         self.histories = Histories(self._read_history, self.limits.history_messages)
         self._draining = False
-        self._serving = False
         self._leaving = False
 
     # -- life --------------------------------------------------------------------------------
@@ -108,11 +108,6 @@ class UserExecutionEngine:
     def waiting(self) -> int:
         """Root runs that have not begun."""
         return sum(run.root and not run.started for run in self.runs.values())
-
-    @property
-    def loaded(self) -> bool:
-        """True once the activation has begun to serve."""
-        return self._serving and not self._draining
 
     def describe(self) -> str:
         """For an operator: what keeps this engine alive."""
@@ -134,15 +129,10 @@ class UserExecutionEngine:
             for run in self.runs.values()
         )
 
-    async def forget(self) -> None:
-        """Cancel and await every run, then erase the user. This activation ends with it."""
-        self._draining = True
-        roots = [run for run in self.runs.values() if run.root]
-        await self.cancel_and_wait(roots, "erasure")
-        await self.outbox.durable()
-        await self.store.erase_user(self.user, self.activation.epoch, self.activation.mark)
+    def begin_anew(self) -> None:
+        """End this activation; the next one takes what waits."""
+        self._services.wake(self.user)
         self.outbox.close()
-        self._woken.set()
 
     async def main(self) -> None:
         """Serve the user until idle, shut down or fenced. Raises CodecError, GrammarError."""
@@ -152,7 +142,6 @@ class UserExecutionEngine:
                 await self._load()
                 guard = tasks.create_task(self.outbox.guard())
                 self._recover()
-                self._serving = True
                 await self._serve()
                 guard.cancel()
         except* FencedError:
@@ -409,7 +398,7 @@ class UserExecutionEngine:
 
     def _schedule(self) -> None:
         """Begin and take up what may run now, in order."""
-        if self._draining:
+        if self._draining or self._intake.forgetting:
             return
         for run in sorted(self.runs.values(), key=lambda run: run.order):
             if run.ending or run.execution is not None:

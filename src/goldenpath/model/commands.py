@@ -52,7 +52,11 @@ class DeleteThread(Command, frozen=True, tag="delete_thread", kw_only=True):
     thread_id: ThreadId
 
 
-AnyCommand = Send | Cancel | Decide | CreateThread | UpdateThread | DeleteThread
+class Forget(Command, frozen=True, tag="forget", kw_only=True):
+    """Erase everything of the user that was there before."""
+
+
+AnyCommand = Send | Cancel | Decide | CreateThread | UpdateThread | DeleteThread | Forget
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)

@@ -28,7 +28,9 @@ class CommandSettled(Record, frozen=True, kw_only=True):
 
     command_id: CommandId
     body_hash: str | None
-    kind: Literal["send", "cancel", "decide", "create_thread", "update_thread", "delete_thread"]
+    kind: Literal[
+        "send", "cancel", "decide", "create_thread", "update_thread", "delete_thread", "forget"
+    ]
     thread_id: ThreadId | None = None
     message_id: MessageId | None = None
     run_id: RunId | None = None

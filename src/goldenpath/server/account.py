@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from goldenpath.errors import InvalidError, PositionError
+from goldenpath.model.commands import Forget
 from goldenpath.model.ids import DeviceId, Mark, Seq, is_client_id
 from goldenpath.server import shapes
 from goldenpath.server.calls import Call, Operation, json_response
@@ -40,7 +41,7 @@ async def _me(call: Call) -> Response:
 
 
 async def _forget(call: Call) -> Response:
-    await call.service.host.forget(call.user)
+    await call.settle(Forget())
     return Response(status_code=204)
 
 

@@ -57,9 +57,10 @@ Receipts of delivery
  K2  An answer is undelivered while no device acked and no reader fetched its terminal.
  K3  `fetched` is a receipt for the answers of the named runs and for no other.
 Erasing
- E1  `erase_threads` of an append and `erase_user` remove texts, journal values, arguments,
-     results, titles and body hashes: no read, search or file (after `compact`) shows them; seqs
-     stay and count as hidden.
+ E1  `erase_threads` and `erase_user` of an append remove what was there before it: texts, journal
+     values, arguments, results, titles, body hashes and (of a user) names of devices. No read,
+     search or file (after `compact`) shows them; seqs stay and count as hidden, receipts stay,
+     and so do commands that wait.
  E2  `prune(before)` hides `agent_output`, thinking, progress and journal values of runs that ended
      before, children with their root; open runs, terminals, messages and marks stay.
  E3  Both are safe under readers: no reader sees a gap, a repeat, or half of it.
@@ -151,6 +152,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     refused: Sequence[Refusal] = ()
     due_ms: int | None = None
     erase_threads: Sequence[ThreadId] = ()
+    erase_user: bool = False
+    """Erase all that the user had before; no run may be open."""
     now_ms: int
     """For keeping refusals an hour; no correctness depends on it."""
 
@@ -322,10 +325,6 @@ class Store(Protocol):
     async def undelivered(self, limit: int = 1000) -> list[UndeliveredAnswer]: ...
 
     # erasing and keeping
-    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
-        """Erase everything of a user; the caller holds the lease and has ended all runs."""
-        ...
-
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
         """Prune runs that ended before; with `everything` erase them (retention). Count done."""
         ...

@@ -18,7 +18,6 @@ _WRITES = frozenset(
         "release",
         "acknowledge",
         "fetched",
-        "erase_user",
         "prune",
     }
 )
@@ -29,7 +28,8 @@ class FaultyStore:
     """Wraps a store; faults come from the random source given, so that a seed repeats them.
 
     Each call fails at `rate` (0 to 1) with `StoreUnavailableError`: a write before or after it took
-    effect, a read before. Half of the calls wait up to `delay` seconds by `sleep`.
+    effect, a read before. Before a call and after it, a share `pauses` (0 to 1) waits up to `delay`
+    seconds by `sleep`; the others do not wait at all.
     """
 
     def __init__(
@@ -40,12 +40,14 @@ class FaultyStore:
         sleep: Callable[[float], Awaitable[None]],
         rate: float = 0.05,
         delay: float = 0.02,
+        pauses: float = 0.5,
     ) -> None:
         self.inner = store
         self.rate = rate
         self._rng = rng
         self._sleep = sleep
         self.delay = delay
+        self.pauses = pauses
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
@@ -53,24 +55,24 @@ class FaultyStore:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._pause()
-            fault = self._rng.random() < self.rate
-            if fault and (name not in _WRITES or self._rng.random() < 0.5):
+            random = self._rng.random
+            if random() < self.pauses:
+                await self._sleep(random() * self.delay)
+            fault = random() < self.rate
+            if fault and (name not in _WRITES or random() < 0.5):
                 self._doubt()
                 raise StoreUnavailableError(f"{name} failed, before it took effect")
             result = await method(*args, **kwargs)
-            await self._pause()
+            if random() < self.pauses:
+                await self._sleep(random() * self.delay)
             if fault:
                 self._doubt()
                 raise StoreUnavailableError(f"{name} failed, after it took effect")
             return result
 
+        setattr(self, name, call)  # the next call finds it at once
         return call
 
     def _doubt(self) -> None:
         if isinstance(self.inner, MemoryStore):
             self.inner.doubt()
-
-    async def _pause(self) -> None:
-        if self._rng.random() < 0.5:
-            await self._sleep(self._rng.random() * self.delay)

@@ -7,7 +7,6 @@ Every mutating operation is one synchronous step on it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,21 +63,31 @@ class MemoryWatch:
     def __init__(self, disk: Disk, user: UserId, relook_seconds: float | None) -> None:
         self._watches = disk.watches.setdefault(user, {})
         self._relook = relook_seconds
-        self._event = asyncio.Event()
+        self._news = False
+        self._waiter: asyncio.Future[None] | None = None
         self._watches[self] = None
 
     def notify(self) -> None:
-        self._event.set()
+        self._news = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._relook):
-                await self._event.wait()
-        self._event.clear()
+        # A timer of its own: a task's timeout costs a simulation more than all that it waits for.
+        if not self._news:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            relook = None if self._relook is None else loop.call_later(self._relook, self.notify)
+            try:
+                await self._waiter
+            finally:
+                if relook is not None:
+                    relook.cancel()
+        self._news = False
 
     def close(self) -> None:
         self._watches.pop(self, None)
-        self._event.set()
+        self.notify()
 
 
 class MemoryStore:
@@ -181,6 +190,15 @@ class MemoryStore:
             raise StoreRefusedError(f"entries {seqs} do not follow {record.head}")
         # Decoded before anything is changed: what cannot be read leaves no half of an append.
         bodies = [decode(encoded) for encoded in append.entries if encoded.type in PROJECTING]
+        # What this append says of a deletion stays: clients must hear of it.
+        for thread_id in append.erase_threads:
+            self._erase(record, thread_id)
+        if append.erase_user:
+            self._erase(record, None)
+            receipts = record.rows.receipts
+            record.rows = Rows()
+            record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}
+            record.acks.clear()
         record.entries.extend(append.entries)
         for entry in bodies:
             apply(record.rows, entry)
@@ -196,9 +214,6 @@ class MemoryStore:
         for command_id, row in list(record.inbox.items()):
             if row.refusal is not None and row.refused_ms + _REFUSAL_MS < append.now_ms:
                 del record.inbox[command_id]
-        for thread_id in append.erase_threads:
-            # What this append says of the deletion stays: clients must hear of it.
-            self._erase(record, thread_id, append.head)
         record.due_ms = append.due_ms
         record.last_append = append.append_id
         self._notify(append.user)
@@ -208,9 +223,9 @@ class MemoryStore:
         entry = record.entries[index]
         record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
 
-    def _erase(self, record: UserRecord, thread_id: ThreadId | None, upto: int) -> None:
-        """Hide the entries up to `upto` of a thread; None: of all threads."""
-        for index, entry in enumerate(record.entries[:upto]):
+    def _erase(self, record: UserRecord, thread_id: ThreadId | None) -> None:
+        """Hide the entries of a thread; None: all."""
+        for index, entry in enumerate(record.entries):
             if entry.json and (thread_id is None or decode(entry).thread_id == thread_id):
                 self._hide(record, index)
 
@@ -419,19 +434,6 @@ class MemoryStore:
         return found[:limit]
 
     # -- erasing and keeping -----------------------------------------------------------------
-
-    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
-        record = self._write(user)
-        if (epoch, mark) != (record.epoch, record.mark):
-            raise StoreRefusedError(f"({epoch}, {mark}) is not the store's activation")
-        self._erase(record, None, record.head)
-        receipts = record.rows.receipts
-        record.rows = Rows()
-        record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}
-        record.inbox.clear()
-        record.acks.clear()
-        record.due_ms = None
-        self._notify(user)
 
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
         self._alive()

@@ -283,3 +283,35 @@ def _forget_the_last_piece(original: Any) -> Any:
 @plant(intake.Intake, "_reject")
 def _refuse_without_an_answer(original: Any) -> Any:
     return lambda self, pending, *more: None
+
+
+@plant(intake.Intake, "take")
+def _take_commands_while_everything_is_erased(original: Any) -> Any:
+    async def take(self: Any) -> None:
+        was, self.forgetting = self.forgetting, False
+        await original(self)
+        self.forgetting = self.forgetting or was
+
+    return take
+
+
+@plant(user_engine.UserExecutionEngine, "cancel_and_wait")
+def _erase_before_runs_have_ended(original: Any) -> Any:
+    async def cancel_and_wait(self: Any, runs: Any, reason: Any) -> None:
+        if reason != "erasure":
+            await original(self, runs, reason)
+            return
+        for run in runs:
+            if not run.ending:
+                self.cancel(run, reason)
+
+    return cancel_and_wait
+
+
+@plant(outbox.Outbox, "erase")
+def _say_that_it_was_erased(original: Any) -> Any:
+    def erase(self: Any, thread_id: Any) -> None:
+        if thread_id is not None:
+            original(self, thread_id)
+
+    return erase

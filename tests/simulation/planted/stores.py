@@ -133,7 +133,7 @@ def _demand_without_the_inbox(original: Any) -> Any:
 @plant(memory_store.MemoryWatch, "wait")
 def _lose_what_woke_before_waiting(original: Any) -> Any:
     async def wait(self: Any) -> None:
-        self._event.clear()
+        self._news = False
         self._relook = None
         await original(self)
 
@@ -181,12 +181,12 @@ def _let_a_log_be_read_by_another_user(original: Any) -> Any:
 
 @plant(memory_store.MemoryStore, "_erase")
 def _keep_what_is_to_be_erased(original: Any) -> Any:
-    return lambda self, record, thread_id, upto: None
+    return lambda self, record, thread_id: None
 
 
 @plant(memory_store.MemoryStore, "_erase")
 def _erase_a_little_too_much(original: Any) -> Any:
-    return lambda self, record, thread_id, upto: original(self, record, None, upto)
+    return lambda self, record, thread_id: original(self, record, None)
 
 
 @plant(memory_store, "_PRUNED")

@@ -7,7 +7,7 @@ import json
 
 from goldenpath.model import events, journal
 from goldenpath.model.commands import Send, body_hash, encode_command
-from goldenpath.model.ids import ApprovalId, CommandId, Mark, PartId, RunId, Seq, ThreadId
+from goldenpath.model.ids import ApprovalId, CommandId, DeviceId, Mark, PartId, RunId, Seq, ThreadId
 from goldenpath.store.interface import Position
 from tests.store.harness import (
     ADA,
@@ -54,7 +54,7 @@ async def e1_erased_text_is_nowhere_and_seqs_stay(site: Site) -> None:
     assert not site.traces(SECRET)
     engine = await Engine.begin(store, mark="m2")
     await engine.write(created("u", SECRET))
-    await store.erase_user(ADA, engine.activation.epoch, Mark("m2"))
+    await engine.write(erase_user=True)
     await store.compact()
     assert not site.traces(SECRET) and await seen(store) == []
     assert (await store.head(ADA)).cursor == engine.head
@@ -106,21 +106,27 @@ async def e1_a_user_is_erased_alone(site: Site) -> None:
     for engine in (ada, bob):
         await engine.write(created("t"))
         await engine.whole("r1", text=f"{SECRET} {engine.user}")
-    await submit(store, "open", encode_command(Send(text=f"{SECRET} ada")))
-    await ada.write(due_ms=NOW)
-    await store.erase_user(ADA, ada.activation.epoch, ada.activation.mark)
+    await submit(store, "open", encode_command(Send(text="said later")))
+    forgotten = journal.CommandSettled(command_id=CommandId("f"), body_hash="ab", kind="forget")
+    position = Position(ada.activation.mark, Seq(ada.head))
+    await store.acknowledge(ADA, DeviceId(f"{SECRET}-device"), position)
+    await store.compact()  # wherever a store keeps what it has had for long
+    await ada.write((None, None, forgotten), erase_user=True)
     for again in (False, True):
         if again:
             store = await site.open()
         assert await seen(store) == [] and (await store.read(ADA, START)).hidden == ada.head
         assert await store.threads(ADA, 9, None) == [] and await store.runs(ADA, None, 9) == []
-        assert await store.pending(ADA) == [] and await store.demand(NOW) == []
+        assert [p.command_id for p in await store.pending(ADA)] == ["open"]
+        assert (await store.outcome(ADA, CommandId("f"))) is not None
+        assert await store.demand(NOW) == [ADA]
         assert (await store.head(ADA)).cursor == ada.head
         assert len(await seen(store, BOB)) == 5
         assert len(await store.search(BOB, [SECRET], 9)) == 1
         assert [u.user for u in await store.undelivered()] == [BOB]
     await store.compact()
     assert not site.traces(f"{SECRET} ada") and site.traces(f"{SECRET} bob")
+    assert not site.traces(f"{SECRET}-device")
     # The log goes on where it was.
     after = await Engine.begin(store, mark="m2")
     assert after.activation.head == ada.head and after.activation.open_runs == []

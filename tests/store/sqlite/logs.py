@@ -75,6 +75,7 @@ class Log:
         refused: Sequence[Refusal] = (),
         due_ms: int | None = None,
         erase: Sequence[str] = (),
+        erase_user: bool = False,
     ) -> Append:
         """The next append."""
         self.appends += 1
@@ -88,6 +89,7 @@ class Log:
             refused=refused,
             due_ms=due_ms,
             erase_threads=[ThreadId(one) for one in erase],
+            erase_user=erase_user,
             now_ms=1_000_000,
         )
 

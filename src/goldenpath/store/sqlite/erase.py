@@ -134,6 +134,11 @@ def _erase_rows(connection: apsw.Connection, user_no: int, thread_id: str, upto:
     )
     sql.run(
         connection,
+        "DELETE FROM acks WHERE ?2 = '' AND user_no = ?1 AND cursor <= ?3",
+        values,
+    )
+    sql.run(
+        connection,
         "DELETE FROM erasures WHERE user_no = ?1 AND thread_id = ?2 AND upto = ?3",
         values,
     )

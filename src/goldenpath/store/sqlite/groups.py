@@ -43,7 +43,8 @@ class Appended(Operation, tag="a", frozen=True, array_like=True, gc=False):
     entries: Sequence[EncodedEntry]
     refused: list[RefusedFor]
     due_ms: int | None
-    erase_threads: list[str]
+    erase: list[str]
+    """Threads whose entries up to `after` go; `WHOLE_USER` stands for all of them."""
     now_ms: int
 
 
@@ -67,13 +68,7 @@ class Fetched(Operation, tag="f", frozen=True, array_like=True, gc=False):
     run_ids: list[str]
 
 
-class UserErased(Operation, tag="e", frozen=True, array_like=True, gc=False):
-    """Everything of the user up to `upto` is erased, and what waits is dropped."""
-
-    upto: int
-
-
-AnyOperation = Submitted | Appended | Acquired | Acknowledged | Fetched | UserErased
+AnyOperation = Submitted | Appended | Acquired | Acknowledged | Fetched
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -26,7 +26,6 @@ from goldenpath.store.sqlite.groups import (
     Fetched,
     RefusedFor,
     Submitted,
-    UserErased,
 )
 
 REFUSAL_KEPT_MS = 3_600_000
@@ -172,7 +171,7 @@ def check_append(state: UserState, append: Append) -> Appended | None:
         append.entries,
         [RefusedFor(refusal.command_id, refusal.error) for refusal in append.refused],
         append.due_ms,
-        list(append.erase_threads),
+        [*append.erase_threads, *([WHOLE_USER] if append.erase_user else [])],
         append.now_ms,
     )
 
@@ -205,15 +204,10 @@ def apply(state: UserState, operation: AnyOperation, group: int, codec: int) -> 
             state.acks[operation.device] = cursor
             state.acks_dirty.add(operation.device)
             state.delivered = max(state.delivered, cursor)
-        case UserErased():
-            state.inbox_dirty.update(state.inbox)
-            state.inbox.clear()
-            state.due_ms = None
-            _erase(state, WHOLE_USER, operation.upto)
 
 
 def _apply_append(state: UserState, operation: Appended, codec: int) -> None:
-    for thread_id in operation.erase_threads:
+    for thread_id in operation.erase:
         _erase(state, thread_id, operation.after)
     if operation.entries:
         state.codec = codec
@@ -335,6 +329,9 @@ def _erase(state: UserState, thread_id: str, upto: int) -> None:
     state.generation += 1
     state.entries = without(state.entries, state.erasing)
     _forget_hashes(state, thread_id)
+    if thread_id == WHOLE_USER:
+        state.acks.clear()
+        state.acks_dirty.clear()
 
 
 def _forget_hashes(state: UserState, thread_id: str | None) -> None:

@@ -86,7 +86,7 @@ class Capture:
         del state.marks_dirty[: len(self.marks)]
         del state.activations[: -_RECENT if len(state.activations) > _RECENT else 0]
         for device, cursor in self.acks.items():
-            if state.acks[device] == cursor:
+            if state.acks.get(device) == cursor:
                 state.acks_dirty.discard(device)
         state.fetched -= self.fetched
         if self.erasing == state.erasing:

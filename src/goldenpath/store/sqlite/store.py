@@ -11,7 +11,6 @@ from pathlib import Path
 from goldenpath.errors import (
     LeaseHeldError,
     RefusedError,
-    StoreRefusedError,
     StoreUnavailableError,
 )
 from goldenpath.model.commands import Receipt, body_hash
@@ -38,7 +37,7 @@ from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import Durability, FileLock
 from goldenpath.store.sqlite.core import Core, recover
 from goldenpath.store.sqlite.erase import find_prunable, prune_run
-from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Fetched, Submitted, UserErased
+from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Fetched, Submitted
 from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals
 from goldenpath.store.sqlite.reads import All, Reads, Used
 from goldenpath.store.sqlite.threads import Readers
@@ -241,19 +240,6 @@ class SqliteStore(Reads):
                 await self._core.commit(state, lambda: Fetched(user, ended), exclusive=False)
 
     # Erasing and keeping
-
-    async def erase_user(self, user: UserId, epoch: int, mark: Mark) -> None:
-        """See clause E1. Raises `StoreRefusedError` if the lease is another's."""
-        async with self._core.use(user) as state:
-
-            def prepare() -> UserErased:
-                if (epoch, mark) != (state.epoch, state.mark):
-                    raise StoreRefusedError(
-                        f"erasing in epoch {epoch} refused: the log is in epoch {state.epoch}"
-                    )
-                return UserErased(user, state.head)
-
-            await self._core.commit(state, prepare)
 
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
         """See clause E2."""
