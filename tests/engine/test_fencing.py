@@ -121,6 +121,16 @@ async def test_a_lease_that_could_not_be_given_back_goes_with_the_next_beat() ->
         await until(lambda: store.disk.users[USER].holder is None)
 
 
+async def test_a_lease_that_could_not_be_given_back_goes_at_the_shutdown() -> None:
+    store = Faltering(lease_seconds=300.0)
+    async with before_its_tool(store) as host:
+        store.broken = "release"
+        gates["go"].set()
+        await until(lambda: host.engines == 0)
+        store.broken = None
+    assert store.disk.users[USER].holder is None
+
+
 async def test_a_shutdown_is_not_stopped_by_an_engine_that_was_fenced() -> None:
     async with before_its_tool(MemoryStore()) as host:
         engine = host._engines[USER]

@@ -130,11 +130,12 @@ class World:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 self.report.problems.append(f"a simulated person failed: {error!r}")
-        # What looked for work just now finds none, and who waits for an answer gives up.
+        # What looked for work just now finds none, who waits for an answer gives up, and leases that
+        # could not be given back go with the next beat.
         for _ in range(30):
             await asyncio.sleep(0.5)
             hosts = [m.host for m in self.cluster.machines if m.host is not None]
-            if not any(host.engines or host._waiters for host in hosts):
+            if not any(h.engines or h._waiters or h._unreleased for h in hosts):
                 break
         self.report.problems += self.cluster.failures
         self.report.problems += check(self)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -85,7 +85,6 @@ class EngineHost:
         """When the last renewal that succeeded was begun, on the monotonic clock."""
         self._running = False
         self._draining = False
-        self._scan_now = asyncio.Event()
 
     # -- life --------------------------------------------------------------------------------
 
@@ -103,6 +102,8 @@ class EngineHost:
                 task.cancel()
             await asyncio.wait({beat, scan})
             await self.drain(0)
+            with suppress(StoreUnavailableError):
+                await self._release_again()
             self._running = False
 
     @property
@@ -147,10 +148,7 @@ class EngineHost:
                 if self._renewed is not None and not self._sure():
                     self._lapses += 1  # too late: what was held then may be another's now
                 self._renewed = began
-                for user, epoch in list(self._unreleased.items()):
-                    await self.store.release(user, epoch)
-                    if self._unreleased.get(user) == epoch:
-                        del self._unreleased[user]
+                await self._release_again()
             except StoreUnavailableError as error:
                 logger.warning("the store does not answer: %s", error)
             await asyncio.sleep(pause)
@@ -342,6 +340,12 @@ class EngineHost:
         except StoreUnavailableError:
             # While this host lives no other one gets the user: it is given back with the next beat.
             self._unreleased[user] = epoch
+
+    async def _release_again(self) -> None:
+        for user, epoch in list(self._unreleased.items()):
+            await self.store.release(user, epoch)
+            if self._unreleased.get(user) == epoch:
+                del self._unreleased[user]
 
     # -- places ------------------------------------------------------------------------------
 
