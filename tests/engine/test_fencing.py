@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from goldenpath.engine.context import RunContext
@@ -15,7 +16,9 @@ from goldenpath.engine.host import EngineHost
 from goldenpath.engine.limits import Limits
 from goldenpath.errors import StoreUnavailableError
 from goldenpath.model import commands
-from goldenpath.model.ids import CommandId, HostId, Mark, UserId
+from goldenpath.model.entries import EncodedEntry
+from goldenpath.model.ids import CommandId, HostId, Mark, Seq, UserId
+from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +140,50 @@ async def test_a_shutdown_is_not_stopped_by_an_engine_that_was_fenced() -> None:
         engine.outbox.close()
         engine.shutdown()  # before its tasks have heard of it
     assert host.engines == 0
+
+
+class Overtaken(MemoryStore):
+    """While it is read from the first time, another host ends, prunes and erases."""
+
+    now: Callable[[], Awaitable[None]] | None = None
+
+    async def entries(
+        self, user: UserId, after: Seq, limit: int = 1000
+    ) -> tuple[int, list[EncodedEntry]]:
+        now, self.now = self.now, None
+        if now is not None:
+            await now()
+        return await super().entries(user, after, limit)
+
+
+@pytest.mark.parametrize("how", ["erased", "pruned", "damaged"])
+async def test_an_activation_that_was_overtaken_takes_nothing_for_damage(how: str) -> None:
+    disk = Disk()
+    async with before_its_tool(MemoryStore(disk)):
+        disk.users[USER].holder = None
+        slow, other = Overtaken(disk), MemoryStore(disk)
+
+        async def overtake() -> None:
+            if how == "damaged":
+                entry = disk.users[USER].entries[2]
+                disk.users[USER].entries[2] = msgspec.structs.replace(entry, json=b"")
+                return
+            disk.users[USER].holder = None
+            async with EngineHost(other, AgentRegistry([held])).running() as second:
+                (run,) = [r for _, r in await other.runs(USER, None, 9)]
+                await second.submit(USER, CommandId("c2"), commands.Cancel(run_id=run.run_id))
+                while (await other.runs(USER, "running", 9)) != []:
+                    await asyncio.sleep(0)
+                if how == "erased":
+                    await second.submit(USER, CommandId("c3"), commands.Forget())
+                else:
+                    await other.prune(1 << 60)
+
+        slow.now = overtake
+        async with EngineHost(slow, AgentRegistry([held])).running() as late:
+            late.wake(USER)
+            await until(lambda: slow.now is None and not late.engines)
+            assert bool(late.quarantine) == (how == "damaged")
 
 
 class Faltering(MemoryStore):

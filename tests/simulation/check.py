@@ -30,9 +30,11 @@ def check(world: World) -> list[str]:
     """Everything that is wrong, each in one line."""
     problems: list[str] = []
     cluster = world.cluster
+    stopped = any(what.startswith("stop") for what in world.nemesis.injected)
     for user in world.users:
         others = [other.id for other in world.users if other is not user]
-        problems += [f"{user.id}: {problem}" for problem in _of_user(cluster, user, others)]
+        found = _of_user(cluster, user, others, stopped)
+        problems += [f"{user.id}: {problem}" for problem in found]
     problems.extend(_projections(cluster))
     problems.extend(
         f"nobody gave the lease of {user} back"
@@ -49,7 +51,7 @@ def check(world: World) -> list[str]:
     return problems
 
 
-def _of_user(cluster: Cluster, user: User, others: list[UserId]) -> Iterator[str]:
+def _of_user(cluster: Cluster, user: User, others: list[UserId], stopped: bool) -> Iterator[str]:
     log, written = cluster.disk.log(user.id), cluster.written.entries[user.id]
     truth = [msgspec.json.decode(e.json) for e in written]
     yield from user.problems
@@ -71,6 +73,8 @@ def _of_user(cluster: Cluster, user: User, others: list[UserId]) -> Iterator[str
     yield from _one_at_a_time(truth)
     yield from _fickle(truth)
     yield from _said(truth)
+    if not stopped:  # then everything is late, also what ends a call that was given up
+        yield from _heard_before_it_spoke(truth)
     text = b"".join(e.json for e in written).decode()
     seen = " ".join(cluster.outside.memory.get(user.id, ()))
     for other in others:
@@ -189,12 +193,12 @@ def _said(truth: list[dict[str, Any]]) -> list[str]:
                 wanted = talk(questions[run_id])
                 if data["output"] != wanted:
                     problems.append(f"{run_id} answered {data['output']!r}, not {wanted!r}")
-    problems += _heard_before_it_spoke(truth, agents)
     return problems
 
 
-def _heard_before_it_spoke(truth: list[dict[str, Any]], agents: dict[str, str]) -> list[str]:
+def _heard_before_it_spoke(truth: list[dict[str, Any]]) -> list[str]:
     """The impatient agent's call is over, or given up, before it writes."""
+    agents = {t["run_id"]: t["data"]["agent"] for t in truth if t["type"] == "agent_started"}
     problems: list[str] = []
     calling: dict[str, str] = {}
     for entry in truth:

@@ -18,6 +18,7 @@ from goldenpath.cli import (
     bench,
     chat,
     check,
+    crash_test,
     demo,
     forget,
     log,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "backup": backup,
     "restore": restore,
     "forget": forget,
+    "crash-test": crash_test,
     "schema": schema,
     "bench": bench,
 }

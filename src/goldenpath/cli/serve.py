@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve; everything that cannot work is said before a port is opened."""
     load_settings(args, os.environ)
     # Here, since a server is much to load for the commands that are none.
-    from goldenpath.cli.loading import load_app
+    from goldenpath.compose.loading import load_app
     from goldenpath.compose.serving import serve_to_the_end
 
     app = load_app(args.target)

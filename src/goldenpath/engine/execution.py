@@ -306,11 +306,16 @@ class Execution:
         self._going()
         self.answer.close_part()
         key = current_scope(self._scope).key(name, values.fingerprint(plain))
+        step = None
         try:
-            return key, self.run.journal.ask(key)
+            step = self.run.journal.ask(key)
         except NondeterminismError as error:
             self.fail_replay(str(error))
             raise
+        finally:
+            recorded = step is not None and step.order is not None
+            self.engine.observer.step_asked(self.run.run_id, self.attempt, key, recorded)
+        return key, step
 
     async def _operate(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do a step's work in a task of its own, so that it closes its pair whoever cancels."""

@@ -11,7 +11,8 @@ import secrets
 import time
 from typing import Protocol
 
-from goldenpath.model.ids import Mark, UserId, uuid7
+from goldenpath.model.ids import Mark, RunId, UserId, uuid7
+from goldenpath.model.journal import StepKey
 
 
 class Clock(Protocol):
@@ -58,6 +59,11 @@ class Observer:
     def sockets(self, count: int) -> None: ...
     def quarantined(self, user: UserId, reason: str) -> None: ...
     def engine_failed(self, user: UserId, error: BaseException) -> None: ...
+    def step_asked(self, run_id: RunId, attempt: int, key: StepKey, recorded: bool) -> None:
+        """Called where the agent's code asks, so that the stack shows its line."""
+
+    def body_entered(self, run_id: RunId, key: StepKey) -> None:
+        """Right before the code of a tool or of a step's function runs."""
 
 
 class SystemClock:

@@ -37,6 +37,7 @@ async def call_function(
     limits, engine = execution.limits, execution.engine
     engine.check_lease()
     is_async = inspect.iscoroutinefunction(function)
+    engine.observer.body_entered(execution.run.run_id, key)
     body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, engine.threads)
     value, status, message, detail = None, None, None, None
     try:

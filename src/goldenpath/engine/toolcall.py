@@ -220,6 +220,7 @@ class ToolCall:
         alive = [True]
         if tool.context_parameter is not None:
             arguments[tool.context_parameter] = self._context(seconds, alive)
+        self._engine.observer.body_entered(execution.run.run_id, self._key)
         body = bodies.call(tool.function, arguments, tool.is_async, self._engine.threads)
         limits, what = self._engine.limits, f"tool {tool.name}"
         try:

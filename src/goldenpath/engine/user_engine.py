@@ -17,7 +17,7 @@ from goldenpath.engine.outbox import FencedError, Outbox
 from goldenpath.engine.ports import Clock, Ids, Observer
 from goldenpath.engine.run import Run, closing
 from goldenpath.engine.ticks import Ticks
-from goldenpath.errors import CodecError, StoreUnavailableError
+from goldenpath.errors import CodecError, GrammarError, StoreUnavailableError
 from goldenpath.model import events
 from goldenpath.model.commands import Receipt
 from goldenpath.model.entries import Body, Entry, decode
@@ -236,33 +236,15 @@ class UserExecutionEngine:
 
     async def _load(self) -> None:
         """Read the open runs' journals; nothing else of the user's history."""
-        rows = self.activation.open_runs
-        self.runs = {row.run_id: Run.of(row) for row in rows}
-        entries: list[Entry] = []
-        after = min((row.first_seq for row in rows), default=self.activation.head + 1) - 1
-        while after < self.activation.head:
-            version, page = await self.patiently(
-                lambda after=after: self.store.entries(self.user, Seq(after))
-            )
-            if not page:
-                head = await self.patiently(lambda: self.store.head(self.user))
-                if head.cursor < self.activation.head:
-                    raise FencedError  # the store has lost what it had: so has this activation
-                raise CodecError(f"the log ends at {after}, not at {self.activation.head}")
-            for encoded in page:
-                after = encoded.seq
-                if encoded.json and after <= self.activation.head:
-                    entry = decode(encoded, version)
-                    run = None if entry.run_id is None else self.runs.get(entry.run_id)
-                    if run is not None:
-                        entries.append(entry)
-                        run.fold([entry])
-        self._state = UserState.restore(
-            head=self.activation.head,
-            open_runs=rows,
-            approvals=self.activation.open_approvals,
-            entries=entries,
-        )
+        try:
+            self._state = await self._restored()
+        except (CodecError, GrammarError) as error:
+            # Another activation may have begun while this one read: what that one has ended,
+            # erased or pruned, or what the store has lost, is no damage of the log.
+            head = await self.patiently(lambda: self.store.head(self.user))
+            if head.cursor != self.activation.head:
+                raise FencedError from error
+            raise
         self.outbox = Outbox(
             self.store,
             self.user,
@@ -273,6 +255,32 @@ class UserExecutionEngine:
             self.ticks,
             due=self._due_ms,
             settled=self._on_settled,
+        )
+
+    async def _restored(self) -> UserState:
+        rows = self.activation.open_runs
+        self.runs = {row.run_id: Run.of(row) for row in rows}
+        entries: list[Entry] = []
+        after = min((row.first_seq for row in rows), default=self.activation.head + 1) - 1
+        while after < self.activation.head:
+            version, page = await self.patiently(
+                lambda after=after: self.store.entries(self.user, Seq(after))
+            )
+            if not page:
+                raise CodecError(f"the log ends at {after}, not at {self.activation.head}")
+            for encoded in page:
+                after = encoded.seq
+                if encoded.json and after <= self.activation.head:
+                    entry = decode(encoded, version)
+                    run = None if entry.run_id is None else self.runs.get(entry.run_id)
+                    if run is not None:
+                        entries.append(entry)
+                        run.fold([entry])
+        return UserState.restore(
+            head=self.activation.head,
+            open_runs=rows,
+            approvals=self.activation.open_approvals,
+            entries=entries,
         )
 
     async def patiently(self, read: Callable[[], Any]) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from goldenpath.cli.loading import load_app
 from goldenpath.compose.app import App
+from goldenpath.compose.loading import load_app
 from goldenpath.errors import ConfigError
 
 GOOD = """
