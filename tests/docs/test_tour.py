@@ -78,7 +78,9 @@ def reader_lines(reader: Reader, terminal: str) -> list[str]:
     return reader.terminals[terminal].everything
 
 
-@pytest.mark.parametrize("name", ["concepts", "writing-agents", "replayable-agents", "operating"])
+@pytest.mark.parametrize(
+    "name", ["concepts", "writing-agents", "replayable-agents", "operating", "testing"]
+)
 def test_a_page_of_the_docs(reader: Reader, name: str) -> None:
     follow(reader, blocks(ROOT / "docs" / f"{name}.md"))
 

@@ -101,13 +101,23 @@ class Nemesis:
             process.go_on()
 
     async def _stop_in_call(self, machine: Machine, rng: random.Random) -> None:
-        """SIGSTOP between a call's journal entry and its body, past the lease."""
+        """SIGSTOP between a call's journal entry and its body, past the lease.
+
+        The answer of the database is waiting when it goes on, or still on its way.
+        """
         process, store = machine.process, machine.store
         if process is None or store is None or process.dead or process.stopped:
             return
         plain = store.inner
         assert isinstance(plain, WitnessedStore)
-        plain.at_step = process.stop
+        late = rng.random() < 0.5
+
+        def stop() -> None:
+            process.stop()
+            if late:
+                store.delay, store.pauses = 4 * LEASE_SECONDS, 1.0
+
+        plain.at_step = stop
         try:
             for _ in range(20):
                 await asyncio.sleep(0.1)
@@ -117,6 +127,7 @@ class Nemesis:
                     break
         finally:
             plain.at_step = None
+            store.delay, store.pauses = DELAY, self._cluster.pauses
         if not process.dead:
             process.go_on()
 

@@ -15,6 +15,7 @@ from goldenpath.compose.assembly import Assembly, Authenticate, assembled
 from goldenpath.compose.stores import store_path
 from goldenpath.config import Settings, application_options, load_settings
 from goldenpath.engine.definitions import Agent, AgentRegistry
+from goldenpath.engine.ports import Clock
 from goldenpath.errors import ConfigError, InvalidError, RefusedError
 from goldenpath.model import commands
 from goldenpath.model.commands import Receipt, WhenBusy
@@ -67,7 +68,9 @@ class App:
         return serve
 
     @asynccontextmanager
-    async def running(self, settings: Settings | None = None) -> AsyncGenerator[Assembly]:
+    async def running(
+        self, settings: Settings | None = None, *, clock: Clock | None = None
+    ) -> AsyncGenerator[Assembly]:
         """Run the engines until left: for the lifespan of the application that mounts this one.
 
         Without `settings` they are read from environment and `goldenpath.toml`. When left, runs
@@ -78,7 +81,11 @@ class App:
         if settings is None:
             settings = self.load_settings()
         async with assembled(
-            self.agents, settings, authenticate=self.authenticate, extra_routes=self.routes
+            self.agents,
+            settings,
+            authenticate=self.authenticate,
+            extra_routes=self.routes,
+            clock=clock,
         ) as assembly:
             self._assembly = assembly
             try:

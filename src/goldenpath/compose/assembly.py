@@ -16,6 +16,7 @@ from goldenpath.compose.upkeep import keep_up
 from goldenpath.config import Settings
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.host import EngineHost
+from goldenpath.engine.ports import Clock
 from goldenpath.model.ids import UserId
 from goldenpath.server.app import Server, build_asgi
 from goldenpath.server.auth import ApplicationUsers
@@ -60,13 +61,14 @@ async def assembled(
     *,
     authenticate: Authenticate | None = None,
     extra_routes: Sequence[BaseRoute] = (),
+    clock: Clock | None = None,
 ) -> AsyncGenerator[Assembly]:
     """Open everything that an application needs; close it in the reverse order."""
     auth = authenticator(settings) if authenticate is None else ApplicationUsers(authenticate)
     store = await open_store(settings.store, settings.durability)
     try:
         telemetry = Metrics(store.stats)
-        host = EngineHost(store, agents, limits=settings.limits, observer=telemetry)
+        host = EngineHost(store, agents, limits=settings.limits, clock=clock, observer=telemetry)
         server = build_asgi(
             host, auth, ServerSettings(allow_origins=settings.allow_origin), extra_routes
         )

@@ -75,10 +75,10 @@ async def serve(
     """Serve until a signal. `ready(url)` is called once clients can connect; False ends it all."""
     with _listeners(settings, ops) as (listener, ops_listener), tuned_interpreter():
         async with _stopping() as stopping, app.running(settings) as assembly:
-            servers = [_server(app.asgi(), settings)]
+            servers = [http_server(app.asgi(), settings)]
             sockets = [listener]
             if ops_listener is not None:
-                servers.append(_server(ops_app(assembly), settings))
+                servers.append(http_server(ops_app(assembly), settings))
                 sockets.append(ops_listener)
             tasks = [
                 asyncio.create_task(server.serve(sockets=[one]), name="goldenpath-http")
@@ -135,7 +135,8 @@ async def _until(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> No
         asked.cancel()
 
 
-def _server(asgi: ASGIApp, settings: Settings) -> _Server:
+def http_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:
+    """The server of an ASGI application, for sockets that are bound already; sets no signals."""
     allow_long_tokens()
     return _Server(
         uvicorn.Config(

@@ -169,14 +169,23 @@ class EngineHost:
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
         while True:
-            try:
-                for user in await self.store.demand(self.clock.now_ms(), _MOST_USERS):
-                    # The engine that runs here knows of what it was asked here, not elsewhere.
-                    if user not in self._engines or self.store.lease_seconds is not None:
-                        self.wake(user)
-            except StoreUnavailableError as error:
-                logger.warning("cannot look for demand: %s", error)
+            await self._wake_who_waits()
             await asyncio.sleep(_SCAN_SECONDS)
+
+    async def _wake_who_waits(self) -> None:
+        try:
+            for user in await self.store.demand(self.clock.now_ms(), _MOST_USERS):
+                # The engine that runs here knows of what it was asked here, not elsewhere.
+                if user not in self._engines or self.store.lease_seconds is not None:
+                    self.wake(user)
+        except StoreUnavailableError as error:
+            logger.warning("cannot look for demand: %s", error)
+
+    async def look(self) -> None:
+        """Have whoever waits look at the clock now: somebody moved it."""
+        for engine in self._engines.values():
+            engine.wake()
+        await self._wake_who_waits()
 
     # -- commands ----------------------------------------------------------------------------
 
