@@ -132,23 +132,28 @@ class World:
                 self.report.problems.append(f"a simulated person failed: {error!r}")
         # What looked for work just now finds none, who waits for an answer gives up, and leases that
         # could not be given back go with the next beat.
-        for _ in range(30):
+        # A command that somebody sent and did not wait for may come only now.
+        for _ in range(2 * int(_BOUND)):
             await asyncio.sleep(0.5)
             hosts = [m.host for m in self.cluster.machines if m.host is not None]
-            if not any(h.engines or h._waiters or h._unreleased for h in hosts):
+            busy = any(h.engines or h._waiters or h._unreleased for h in hosts)
+            if not busy and not any(self._waits_for(user) for user in self.users):
                 break
         self.report.problems += self.cluster.failures
         self.report.problems += check(self)
 
     def _over(self) -> bool:
-        disk = self.cluster.disk
         return all(
             user.done()
-            and not disk.open_runs(user.id)
-            and all(row.refusal is not None for row in disk.user(user.id).inbox.values())
+            and not self._waits_for(user)
             and all(device.read_all() for device in user.devices)
             for user in self.users
         ) and not any(m.host is None or m.host.engines for m in self.cluster.machines)
+
+    def _waits_for(self, user: User) -> bool:
+        disk = self.cluster.disk
+        inbox = disk.user(user.id).inbox.values()
+        return bool(disk.open_runs(user.id)) or any(row.refusal is None for row in inbox)
 
     def _left(self) -> str:
         disk = self.cluster.disk
