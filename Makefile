@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench mutants simulate clean
+.PHONY: setup demo test check format bench mutants simulate fuzz clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ FROM ?= 1
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) \
 		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS)) $(if $(STEPS),--steps $(STEPS))
+
+SECONDS ?= 60
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis dist

@@ -23,6 +23,11 @@ GoldenpathError
 
 from __future__ import annotations
 
+import msgspec
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding bytes of anybody's making raises: broken syntax, broken text, brackets too deep."""
+
 
 class GoldenpathError(Exception):
     """Root of every error that this package raises."""

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from goldenpath.model import entries
-from goldenpath.model.entries import Entry
+from goldenpath.model.entries import Entry, format_time
 from goldenpath.model.ids import RunId, Seq, ThreadId
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -23,6 +23,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
 )
+MOMENTS = st.integers(0, 253_402_300_799_999).map(format_time)
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT,
     int: INTEGERS,
@@ -53,7 +54,11 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(of(arguments[0]), of(arguments[1]), max_size=3)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
-        return st.builds(kind, **{name: of(hints[name]) for name in kind.__struct_fields__})
+        fields = {
+            name: MOMENTS if name == "expires" else of(hints[name])
+            for name in kind.__struct_fields__
+        }
+        return st.builds(kind, **fields)
     return st.one_of(*(of(each) for each in arguments))
 
 

@@ -19,6 +19,8 @@ from starlette.routing import Route
 from goldenpath.compose.tokens import mint
 from goldenpath.config import Settings
 from goldenpath.engine.ports import SystemIds
+from goldenpath.errors import InvalidError
+from goldenpath.server.calls import decode_body
 
 CHAT_USER = "chat"
 """The one kept user of `goldenpath chat`."""
@@ -44,11 +46,9 @@ def token_route(settings: Settings) -> Route:
             if len(body) > _MOST_BYTES:
                 return _refused(413, "too_large", f"The body may have {_MOST_BYTES} bytes.")
         try:
-            asked = msgspec.json.decode(body or b"{}", type=_Body)
-        except msgspec.ValidationError as error:
-            return _refused(422, "invalid_field", str(error))
-        except msgspec.DecodeError:
-            return _refused(400, "invalid_json", "The body is not JSON.")
+            asked = decode_body(body or b"{}", _Body)
+        except InvalidError as error:
+            return _refused(400 if error.code == "invalid_json" else 422, error.code, error.message)
         if asked.client not in (None, "chat"):
             return _refused(422, "invalid_field", "client: give chat, or leave it out.")
         user = CHAT_USER if asked.client == "chat" else f"visitor-{ids.new()}"

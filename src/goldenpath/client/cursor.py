@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from goldenpath.errors import CodecError
+from goldenpath.errors import UNREADABLE, CodecError
 from goldenpath.model.entries import EncodedEntry, Entry, decode
 from goldenpath.model.events import EVENT_TYPES
 from goldenpath.wire.frames import Events, Welcome
@@ -93,7 +93,7 @@ class Reader:
             return Repeat()
         try:
             heads = [_head_decoder.decode(raw) for raw in frame.events]
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return self._violation(f"not an event: {error}")
         wrong = _wrong(frame, cursor, heads)
         if wrong is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from goldenpath.errors import CodecError
+from goldenpath.errors import UNREADABLE, CodecError
 from goldenpath.wire.frames import AnyClientFrame, AnyServerFrame
 
 _KNOWN = frozenset({"welcome", "accepted", "refused", "events", "renewed", "pong", "goodbye"})
@@ -36,5 +36,5 @@ def decode_frame(text: str | bytes) -> AnyServerFrame | None:
         if _type_decoder.decode(text).type not in _KNOWN:
             return None
         return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise CodecError(f"not a frame of this protocol: {error}") from error

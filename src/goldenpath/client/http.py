@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from goldenpath.client.tokens import Tokens
-from goldenpath.errors import CodecError, ConfigError, RefusedError
+from goldenpath.errors import UNREADABLE, CodecError, ConfigError, RefusedError
 from goldenpath.model.entries import EncodedEntry, Entry, decode
 from goldenpath.model.events import EVENT_TYPES
 from goldenpath.wire.frames import AgentInfo
@@ -187,7 +187,7 @@ def refusal(response: httpx.Response) -> RefusedError:
     """Read a problem+json answer; what is none comes from something between us and the server."""
     try:
         problem = msgspec.json.decode(response.content, type=_Problem)
-    except (msgspec.MsgspecError, CodecError):
+    except (CodecError, *UNREADABLE):
         problem = _Problem(retryable=response.status_code >= 500)
     message = problem.message or problem.title or f"HTTP {response.status_code}"
     return RefusedError(problem.code, message, retryable=problem.retryable)

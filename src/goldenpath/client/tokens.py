@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from goldenpath.errors import StoppedError
+from goldenpath.errors import UNREADABLE, StoppedError
 
 TokenSource = Callable[[], Awaitable[str]]
 """Gives a token that is valid now. Asked again after an `OSError` or `httpx.TransportError`."""
@@ -76,5 +75,5 @@ def expires(token: str) -> float | None:
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         return msgspec.json.decode(payload, type=_Claims).exp
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+    except (ValueError, *UNREADABLE):  # of base64, too
         return None

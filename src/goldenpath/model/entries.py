@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from goldenpath.errors import CodecError
-from goldenpath.model.events import EVENT_TYPES, AnyEvent, Event
+from goldenpath.errors import UNREADABLE, CodecError
+from goldenpath.model.events import EVENT_TYPES, AnyEvent, ApprovalRequested, Event
 from goldenpath.model.ids import RunId, Seq, ThreadId
 from goldenpath.model.journal import RECORD_TYPES, AnyRecord
 
@@ -139,6 +139,8 @@ def decode(encoded: EncodedEntry, version: int = CODEC_VERSION) -> Entry:
         if version != CODEC_VERSION:
             name, raw = _upgrade(name, raw, version)
         body = _decoders[name].decode(raw)
+        if type(body) is ApprovalRequested:
+            parse_time(body.expires)  # or no projection could take it
         return Entry(
             Seq(envelope.seq),
             parse_time(envelope.time),
@@ -146,7 +148,7 @@ def decode(encoded: EncodedEntry, version: int = CODEC_VERSION) -> Entry:
             None if envelope.run_id is None else RunId(envelope.run_id),
             body,
         )
-    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
+    except (KeyError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"entry {encoded.seq} ({encoded.type}) cannot be read: {error}") from error
 
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from goldenpath.errors import InvalidError, RefusedError, StoreUnavailableError
+from goldenpath.errors import UNREADABLE, InvalidError, RefusedError, StoreUnavailableError
 from goldenpath.model.commands import AnyCommand
 from goldenpath.model.ids import CommandId, UserId, is_client_id
 from goldenpath.server import shapes
@@ -155,10 +155,10 @@ def decode_body(data: bytes, type_: type[T]) -> T:
         return msgspec.json.decode(data, type=type_)
     except msgspec.ValidationError as error:
         reason = str(error)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidError(f"Not JSON: {error}", code="invalid_json") from None
     try:
         msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidError(f"Not JSON: {error}", code="invalid_json") from None
     raise InvalidError(reason)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
-from goldenpath.errors import InvalidError
+from goldenpath.errors import UNREADABLE, InvalidError
 
 T = TypeVar("T")
 MOST_ITEMS = 200
@@ -40,6 +40,6 @@ def cursor_of(request: Request, type_: type[T]) -> T | None:
         key = msgspec.json.decode(data, type=type_)
         if not 0 <= key[0] < 2**53:  # type: ignore[index]
             raise ValueError("no such place")
-    except (ValueError, msgspec.MsgspecError, RecursionError):
+    except (ValueError, *UNREADABLE):
         raise InvalidError("cursor: is not one that this server gave") from None
     return key

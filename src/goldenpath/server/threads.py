@@ -138,7 +138,7 @@ OPERATIONS = (
         answer=shapes.Thread,
         status=201,
         body=shapes.ThreadBody,
-        errors=_COMMAND,
+        errors=("not_found", *_COMMAND),  # an id whose thread is deleted by now
     ),
     Operation(
         method="GET",

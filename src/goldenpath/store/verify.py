@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from goldenpath.errors import CodecError, GrammarError, PositionError
+from goldenpath.errors import UNREADABLE, CodecError, GrammarError, PositionError
 from goldenpath.model import events, journal
 from goldenpath.model.commands import Receipt
 from goldenpath.model.entries import TYPE_NAMES, EncodedEntry, Entry, decode
@@ -351,7 +351,7 @@ def _seq(event: bytes) -> int:
     """The seq that an event says; 0 for what is no event."""
     try:
         return _numbered.decode(event).seq
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from goldenpath.errors import InvalidError
+from goldenpath.errors import UNREADABLE, InvalidError
 from goldenpath.model.commands import WhenBusy
 from goldenpath.model.events import RunError
 from goldenpath.model.ids import is_client_id
@@ -195,7 +195,7 @@ def decode_client_frame(text: str) -> AnyClientFrame:
         frame = _decoder.decode(data)
     except msgspec.ValidationError as error:
         raise _why(data, str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _not_json(error) from None
     name = "device" if isinstance(frame, Hello) else "id"
     given = getattr(frame, name, None)
@@ -214,7 +214,7 @@ def _why(data: bytes, reason: str) -> FrameError:
     """Tell what is not JSON at all from an unknown type and an invalid field; find the id."""
     try:
         value: Any = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return _not_json(error)
     if not isinstance(value, dict):
         return FrameError("A frame is a JSON object.", code="invalid_field", frame_id=None)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from goldenpath.errors import CodecError
+from goldenpath.errors import UNREADABLE, CodecError
 from goldenpath.model.entries import CODEC_VERSION, EncodedEntry
 from goldenpath.model.events import RunError
 
@@ -92,7 +92,7 @@ def decode_group(body: bytes) -> Group:
     """Decode a row of the tail. Raises `CodecError`."""
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CodecError(f"a row of the tail cannot be read: {error}") from error
 
 
@@ -105,5 +105,5 @@ def decode_entries(body: bytes | memoryview) -> list[EncodedEntry]:
     """Decode a chunk's body. Raises `CodecError`."""
     try:
         return _entries_decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CodecError(f"a chunk cannot be read: {error}") from error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from goldenpath.errors import CodecError, StoreRefusedError
+from goldenpath.errors import UNREADABLE, CodecError, StoreRefusedError
 from goldenpath.model.commands import Receipt, receipt_of
 from goldenpath.model.entries import CODEC_VERSION, EncodedEntry, decode
 from goldenpath.model.events import RunError
@@ -263,7 +263,7 @@ def read_receipt(entry: EncodedEntry, codec: int) -> Receipt:
         raise CodecError(f"entry {entry.seq} is not a {SETTLED_TYPE}")
     try:  # the common case, without decoding what the receipt does not have
         return receipt_of(_settled_decoder.decode(entry.json).data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CodecError(f"entry {entry.seq} ({entry.type}) cannot be read: {error}") from error
 
 
