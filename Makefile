@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench mutants simulate fuzz clean
+.PHONY: setup demo test check format bench mutants simulate fuzz audit clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,7 @@ check: setup
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(MAKE) audit
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: setup
@@ -42,6 +43,9 @@ FROM ?= 1
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) \
 		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS)) $(if $(STEPS),--steps $(STEPS))
+
+audit: setup
+	$(BIN)/pip-audit --requirement requirements/constraints.txt --no-deps --disable-pip
 
 SECONDS ?= 60
 fuzz: setup

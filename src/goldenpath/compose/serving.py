@@ -19,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from goldenpath.compose.app import App
-from goldenpath.compose.handshake import WebSocketProtocol, allow_long_tokens
+from goldenpath.compose.handshake import HttpProtocol, WebSocketProtocol, allow_long_tokens
 from goldenpath.compose.ops import ops_app
 from goldenpath.compose.tuning import give_memory_back, tuned_interpreter
 from goldenpath.config import Settings
@@ -142,7 +142,7 @@ def http_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:
         uvicorn.Config(
             asgi,
             loop="asyncio",
-            http="httptools",
+            http=HttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=settings.limits.frame_bytes,
             ws_per_message_deflate=False,

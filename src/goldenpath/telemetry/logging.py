@@ -104,7 +104,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **_fields(record),
         }
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _on_one_line(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -116,7 +116,14 @@ class TextFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         parts = [time, f"{record.levelname.lower():7}", record.getMessage()]
         parts += [f"{name}={value}" for name, value in fields.items()]
-        return "\n    ".join([" ".join(parts), *frames])
+        return "\n    ".join([_on_one_line(" ".join(parts)), *frames])
+
+
+def _on_one_line(text: str) -> str:
+    """Escape what would end a line or drive a terminal: names of users may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def configure(form: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
