@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench mutants simulate fuzz audit clean
+.PHONY: setup demo test check format bench mutants simulate fuzz audit proof clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ simulate: setup
 
 audit: setup
 	$(BIN)/pip-audit --requirement requirements/constraints.txt --no-deps --disable-pip
+
+proof: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/proof.txt -c requirements/constraints.txt
+	$(BIN)/python -m tests.proof $(if $(HOURS),--hours $(HOURS))
 
 SECONDS ?= 60
 fuzz: setup

@@ -37,6 +37,10 @@ class Report:
     injected: Counter[str] = field(default_factory=Counter[str])
     seconds: float = 0.0
     steps: int = 0
+    runs: int = 0
+    """That ended."""
+    delivered: int = 0
+    """Events that devices saw."""
     problems: list[str] = field(default_factory=lambda: [])
     trace: list[str] = field(default_factory=lambda: [])
 
@@ -85,6 +89,10 @@ class World:
         finally:
             report.seconds = self.loop.time()
             report.injected = self.nemesis.injected
+            devices = [device for user in self.users for device in user.devices]
+            report.delivered = sum(len(device.events) for device in devices)
+            written = self.cluster.written.entries.values()
+            report.runs = sum(e.type == "agent_completed" for entries in written for e in entries)
             report.problems += [
                 f"unhandled: {c['message']} {c.get('exception')!r}" for c in self.loop.errors
             ]

@@ -35,6 +35,8 @@ _POLL_SECONDS = 1.0
 _MOST_USERS = 100_000
 """More than can be active at once: those that are would otherwise hide those that wait."""
 _UNAVAILABLE_SECONDS = 10.0
+_ACQUIRING_AT_ONCE = 32
+"""After a crash thousands of users wait: the first are to go on before the last have begun."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ class EngineHost:
         self._tasks: dict[UserId, asyncio.Task[None]] = {}
         self._wakes: set[UserId] = set()
         self._waiters: dict[tuple[UserId, CommandId], set[asyncio.Future[Receipt | Refusal]]] = {}
+        self._acquiring = asyncio.Semaphore(_ACQUIRING_AT_ONCE)
         self._slots = 0
         self._slot_queue: deque[UserId] = deque()
         self._suspect: RunId | None = None
@@ -313,7 +316,8 @@ class EngineHost:
         if not self.holds_leases(lapses):
             return True
         try:
-            activation = await self.store.acquire(user, self.host_id, self.ids.mark())
+            async with self._acquiring:
+                activation = await self.store.acquire(user, self.host_id, self.ids.mark())
         except StoreUnavailableError:
             return True
         except LeaseHeldError:

@@ -1,0 +1,1 @@
+"""`make proof`: what the promise is worth, in figures that anybody can repeat."""
