@@ -33,8 +33,8 @@ class Outcome:
     said: str
 
 
-def fuzz(name: str, seconds: int) -> Outcome:
-    """Throw at one target, from the kept corpus on; keep what reached something new."""
+def fuzz(name: str, seconds: int, *, keep: bool = True) -> Outcome:
+    """Throw at one target, from the kept corpus on; `keep` what reached something new."""
     with tempfile.TemporaryDirectory() as folder:
         found, broken = Path(folder) / "found", Path(folder) / "broken"
         for path in (found, broken):
@@ -47,7 +47,7 @@ def fuzz(name: str, seconds: int) -> Outcome:
         done = _run(name, [*flags, str(found)])
         executions = re.search(r"stat::number_of_executed_units:\s+(\d+)", done)
         artifacts = list(broken.iterdir())
-        if not artifacts:
+        if keep and not artifacts:
             kept = corpus.keep(name, (path.read_bytes() for path in found.iterdir()))
         return Outcome(
             name,
