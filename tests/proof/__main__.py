@@ -17,9 +17,10 @@ import psutil
 
 from goldenpath.server.app import software_version
 from tests.proof.kills import kill_often
-from tests.proof.measures import ROOT, find_planted, fuzz_all, mutate, run_tests, simulate
+from tests.proof.measures import ROOT, WORKERS, fuzz_all, mutate, run_tests, simulate
 from tests.proof.page import page
 from tests.proof.report import Proof, markdown
+from tests.simulation.work import find_planted
 
 RECORD = Path(__file__).with_name("record.md")
 """What was run once and takes too long for this."""
@@ -43,7 +44,7 @@ def main() -> int:
         _tell(f"simulating {machines} hosts and {users} users, from seed {first}")
         simulated.append(simulate(machines, users, first, max(60.0, long * 0.35)))
     _tell("looking for planted bugs")
-    planted = find_planted(2000)
+    planted = dict(find_planted(2000, WORKERS))
     _tell("fuzzing")
     fuzzed = fuzz_all(max(5, int(long * 0.25 / 13)))
     _tell("mission-critical cases")

@@ -17,8 +17,7 @@ from xml.etree import ElementTree
 
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS
-from tests.simulation.planted import PLANTED
-from tests.simulation.work import Chunk, run_chunk, seeds_to_find
+from tests.simulation.work import Chunk, run_chunk
 
 ROOT = Path(__file__).parents[2]
 _CHUNK = 25
@@ -64,13 +63,6 @@ def simulate(machines: int, users: int, first: int, seconds: float) -> Simulated
                     found.problems += [f"seed {report.seed}: {one}" for one in report.problems]
     found.wall_seconds = time.perf_counter() - began
     return found
-
-
-def find_planted(most: int) -> dict[str, int | None]:
-    """Seeds to find, for each planted bug; None for one that was missed."""
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
-        found = pool.map(seeds_to_find, [(name, most) for name in PLANTED])
-        return dict(zip(PLANTED, found, strict=True))
 
 
 @dataclass

@@ -37,9 +37,6 @@ def server() -> Iterator[AppServer]:
         yield running
 
 
-Talk = Callable[[bytes], bytes]
-
-
 @pytest.fixture
 def connect(server: AppServer) -> Iterator[Callable[[], socket.socket]]:
     """Opens plain connections to the server."""

@@ -40,5 +40,4 @@ def test_every_test_of_this_folder_keeps_a_promise() -> None:
 _ABOUT_THE_TESTS = {
     "test_a_slow_handler_is_no_slow_header",
     "test_what_we_depend_on_is_licensed_permissively",
-    "test_the_event_loop_is_the_server_s",
 }

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.planted import FOUND_BY, PLANTED
 from tests.simulation.shrink import shrink
-from tests.simulation.work import Chunk, run_chunk, seeds_to_find
+from tests.simulation.work import Chunk, find_planted, run_chunk
 from tests.simulation.world import Report, run_seed
 
 _CHUNK = 25
@@ -104,14 +104,11 @@ def planted(most: int, workers: int) -> int:
     """Print how many seeds it takes to find each planted bug."""
     missed = 0
     kept: dict[str, int] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for name, found in zip(
-            PLANTED, pool.map(seeds_to_find, [(name, most) for name in PLANTED]), strict=True
-        ):
-            missed += found is None
-            if found is not None:
-                kept[name] = found
-            print(f"{name:45} {'missed' if found is None else found}", flush=True)
+    for name, found in find_planted(most, workers):
+        missed += found is None
+        if found is not None:
+            kept[name] = found
+        print(f"{name:45} {'missed' if found is None else found}", flush=True)
     FOUND_BY.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     print(f"{len(PLANTED) - missed} of {len(PLANTED)} found within {most} seeds")
     return 1 if missed else 0

@@ -139,17 +139,22 @@ def _forgets(entry: dict[str, Any]) -> bool:
     return entry["type"] == "command_settled" and entry["data"]["kind"] == "forget"
 
 
+def _erased_upto(truth: list[dict[str, Any]]) -> int:
+    return max((t["seq"] - 1 for t in truth if _forgets(t)), default=0)
+
+
 def _forgotten(log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
     """Of what an erased user had nothing is left but numbers."""
-    erased = max((t["seq"] - 1 for t in truth if _forgets(t)), default=0)
     return [
-        f"{entry.seq} ({entry.type}) outlived the erasure" for entry in log[:erased] if entry.json
+        f"{entry.seq} ({entry.type}) outlived the erasure"
+        for entry in log[: _erased_upto(truth)]
+        if entry.json
     ]
 
 
 def _hidden(user: User, log: list[EncodedEntry], truth: list[dict[str, Any]]) -> list[str]:
     """Pruning takes pieces and the journal, of runs that have ended; nothing else."""
-    erased = max((t["seq"] - 1 for t in truth if _forgets(t)), default=0)
+    erased = _erased_upto(truth)
     ended = {t["run_id"] for t in truth if t["type"] == TERMINAL}
     return [
         f"{entry.seq} ({entry.type}) of {then['run_id']} is hidden"

@@ -1,8 +1,11 @@
-"""What the processes of `python -m tests.simulation` do."""
+"""What is simulated in processes beside each other."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.planted import PLANTED
 from tests.simulation.world import Report, run_seed
@@ -24,3 +27,10 @@ def seeds_to_find(asked: tuple[str, int]) -> int | None:
     name, most = asked
     plant = PLANTED[name]
     return next((seed for seed in range(1, most + 1) if run_seed(seed, plant).problems), None)
+
+
+def find_planted(most: int, workers: int) -> Iterator[tuple[str, int | None]]:
+    """Each planted bug with the seeds that it takes to find it; None if so many are not enough."""
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        found = pool.map(seeds_to_find, [(name, most) for name in PLANTED])
+        yield from zip(PLANTED, found, strict=True)

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, flag) <= 0:
             raise ConfigError(f"--{flag}: {getattr(args, flag)} cannot be used; give more than 0")
     agents = load_app(args.target).agents
+    # Those of the others too: a run may have children.
+    idempotent = {tool.name for one in agents for tool in one.tools if tool.idempotent}
     names = args.agent or [agent.name for agent in agents]
     chosen: list[Agent] = []
     for name in names:
@@ -59,35 +61,28 @@ def run(args: argparse.Namespace) -> int:
                 f"--agent: there is no {name!r}; give one of: {', '.join(a.name for a in agents)}"
             )
         chosen.append(found)
-    return max([_test(args, agent) for agent in chosen])
+    return max([_test(args, agent, idempotent) for agent in chosen])
 
 
-def _test(args: argparse.Namespace, agent: Agent) -> int:
+def _test(args: argparse.Namespace, agent: Agent, idempotent: set[str]) -> int:
     from goldenpath.testing.crash.judging import Judge, failure_of
     from goldenpath.testing.crash.trials import Trials
 
     trials = Trials(args.target, agent.name, args.message, jobs=args.jobs, seconds=args.timeout)
     undisturbed = trials.undisturbed(2)
-    ends = [trial.end for trial in undisturbed]
     for trial in undisturbed:
         if trial.end is None or trial.end.status != "succeeded":
             why = trial.problem if trial.end is None else failure_of(trial.end)
             _say(args, f"{agent.name}: it fails without a crash: {why}")
             return 1
-    first = ends[0]
-    assert first is not None
-    judge = Judge(
-        undisturbed, {tool.name for tool in agent.tools if tool.idempotent}, agent.recover == "fail"
-    )
+    judge = Judge(undisturbed, idempotent, agent.recover == "fail")
+    seqs = [seq for seq, _, _ in judge.first.entries]
     if not args.json:
-        print_line(
-            f"{agent.name}: {len(first.entries)} entries, so {2 * len(first.entries)} crashes"
-        )
-    rows: list[Row] = []
-    for trial in trials.crashed_at([seq for seq, _, _ in first.entries]):
-        rows.append(judge.row(trial))
+        print_line(f"{agent.name}: {len(seqs)} entries, so {2 * len(seqs)} crashes")
+    for number, trial in enumerate(trials.crashed_at(seqs), 1):
+        judge.add(trial)
         if sys.stderr.isatty():
-            print(f"\r{len(rows)} of {2 * len(first.entries)}", end="", file=sys.stderr, flush=True)
+            print(f"\r{number} of {2 * len(seqs)}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     verdict = judge.verdict()

@@ -21,6 +21,7 @@ from goldenpath.config import Settings
 from goldenpath.engine.ports import SystemIds
 from goldenpath.errors import InvalidError
 from goldenpath.server.calls import decode_body
+from goldenpath.server.problems import STATUS
 
 CHAT_USER = "chat"
 """The one kept user of `goldenpath chat`."""
@@ -48,7 +49,7 @@ def token_route(settings: Settings) -> Route:
         try:
             asked = decode_body(body or b"{}", _Body)
         except InvalidError as error:
-            return _refused(400 if error.code == "invalid_json" else 422, error.code, error.message)
+            return _refused(STATUS[error.code], error.code, error.message)
         if asked.client not in (None, "chat"):
             return _refused(422, "invalid_field", "client: give chat, or leave it out.")
         user = CHAT_USER if asked.client == "chat" else f"visitor-{ids.new()}"

@@ -39,10 +39,16 @@ async def sound(run: RunContext, message: str) -> str:
     return child
 
 
-@agent("child")
+@tool(idempotent=True)
+async def note(text: str) -> str:
+    await asyncio.sleep(0.01)
+    return f"heard {text}"
+
+
+@agent("child", tools=[note])
 async def child(run: RunContext, message: str) -> str:
     await run.sleep(60)
-    return f"heard {message}"
+    return await run.call(note, text=message)
 
 
 @agent("teller")

@@ -63,7 +63,7 @@ class Judge:
         self._findings: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._rows: list[Row] = []
 
-    def row(self, trial: Trial) -> Row:
+    def add(self, trial: Trial) -> None:
         """Judge one trial."""
         assert trial.at is not None
         type_, about = self._entries[trial.at]
@@ -83,7 +83,6 @@ class Judge:
         )
         self._rows.append(row)
         self._note(trial, row, entered)
-        return row
 
     def verdict(self) -> Verdict:
         """What all of them say together."""

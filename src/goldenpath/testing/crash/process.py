@@ -222,8 +222,11 @@ class _End:
             decide = Decide(
                 approval_id=cast("Any", approval_id), decision="approve" if yes else "deny"
             )
-            with contextlib.suppress(goldenpath.RefusedError):
+            try:
                 await self._host.submit(USER, CommandId(f"decide-{approval_id}"), decide)
+            except goldenpath.RefusedError as error:
+                if error.retryable:
+                    continue  # with the next look
             self._open.pop(approval_id, None)
 
     async def _let_pass(self) -> None:
