@@ -17,7 +17,7 @@ from goldenpath.engine.outbox import FencedError, Outbox
 from goldenpath.engine.ports import Clock, Ids, Observer
 from goldenpath.engine.run import Run, closing
 from goldenpath.engine.ticks import Ticks
-from goldenpath.errors import CodecError, GrammarError, StoreUnavailableError
+from goldenpath.errors import CodecError, GrammarError, PositionError, StoreUnavailableError
 from goldenpath.model import events
 from goldenpath.model.commands import Receipt
 from goldenpath.model.entries import Body, Entry, decode
@@ -30,7 +30,7 @@ from goldenpath.model.journal import (
     StepCompleted,
     StepKey,
 )
-from goldenpath.store.interface import Activation, History, Refusal, Store
+from goldenpath.store.interface import Activation, History, Position, Refusal, Store
 
 _DEATHS_MOST = 3
 
@@ -236,15 +236,16 @@ class UserExecutionEngine:
 
     async def _load(self) -> None:
         """Read the open runs' journals; nothing else of the user's history."""
+        # It reads later than the lease was given: another activation may have begun since, or the
+        # store have lost commits. Then this one ends before what it read counts for anything.
         try:
-            self._state = await self._restored()
-        except (CodecError, GrammarError) as error:
-            # Another activation may have begun while this one read: what that one has ended,
-            # erased or pruned, or what the store has lost, is no damage of the log.
-            head = await self.patiently(lambda: self.store.head(self.user))
-            if head.cursor != self.activation.head:
-                raise FencedError from error
+            state = await self._restored()
+        except (CodecError, GrammarError):
+            await self._check_unchanged()
             raise
+        if self.activation.open_runs:
+            await self._check_unchanged()
+        self._state = state
         self.outbox = Outbox(
             self.store,
             self.user,
@@ -256,6 +257,16 @@ class UserExecutionEngine:
             due=self._due_ms,
             settled=self._on_settled,
         )
+
+    async def _check_unchanged(self) -> None:
+        """Raise FencedError unless the log is what it was when the lease was given."""
+        given = Position(self.activation.mark, self.activation.head)
+        try:
+            batch = await self.patiently(lambda: self.store.read(self.user, given, 1))
+        except PositionError as error:
+            raise FencedError from error
+        if batch.to != given.cursor:
+            raise FencedError
 
     async def _restored(self) -> UserState:
         rows = self.activation.open_runs
