@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from goldenpath.model.entries import CODEC_VERSION, EncodedEntry
+from goldenpath.store.chunks import encode_entries
 from goldenpath.store.sqlite.groups import (
     Acknowledged,
     Acquired,
     Appended,
     Submitted,
-    encode_entries,
     encode_group,
 )
 from tests.server.kit import token

@@ -37,7 +37,8 @@ from goldenpath.server.calls import decode_body
 from goldenpath.server.pages import cursor_of, limit_of
 from goldenpath.server.snippets import snippet
 from goldenpath.server.table import OPERATIONS
-from goldenpath.store.sqlite.groups import decode_entries, decode_group
+from goldenpath.store.chunks import decode_entries
+from goldenpath.store.sqlite.groups import decode_group
 from goldenpath.store.words import words_of
 from goldenpath.wire.frames import AnyServerFrame, Events, Welcome
 from goldenpath.wire.native import NativeSession, Submit

@@ -25,6 +25,7 @@ from goldenpath.store.sqlite.queries import LoadedUser, find_receipts, load_user
 from goldenpath.store.sqlite.recovery import Replayed, due_users, replay, waiting_users
 from goldenpath.store.sqlite.settler import Settler
 from goldenpath.store.sqlite.threads import ReaderPool, WriterThread
+from goldenpath.store.watches import Watches
 
 
 class Recovered(NamedTuple):
@@ -50,40 +51,6 @@ def recover(path: Path, durability: Durability) -> Recovered:
     return Recovered(connection, found, demand)
 
 
-class _Watch:
-    """Stays woken until it is waited for; cheaper than an asyncio.Event on the hot path."""
-
-    def __init__(self, watches: dict[UserId, set[_Watch]], user: UserId) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._woken = False
-        self._waiters: list[asyncio.Future[None]] = []
-        self._watches = watches
-        self._user = user
-        watches.setdefault(user, set()).add(self)
-
-    async def wait(self) -> None:
-        if not self._woken:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
-        self._woken = False
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def close(self) -> None:
-        watches = self._watches.get(self._user)
-        if watches is not None:
-            watches.discard(self)
-            if not watches:
-                del self._watches[self._user]
-
-
 class Core:
     """See the module. Made on the event loop that uses it."""
 
@@ -100,7 +67,7 @@ class Core:
         self._next_user_no = replayed.next_user_no
         self._closed = False
         self._submitted: dict[UserId, list[asyncio.Future[None]]] = {}
-        self._watches: dict[UserId, set[_Watch]] = {}
+        self._watches = Watches()
         self.readers = ReaderPool(path, loop)
         self._writer = WriterThread(path, durability, found.connection, loop)
         self._committer = Committer(
@@ -145,9 +112,7 @@ class Core:
         await loop.run_in_executor(None, self.readers.stop)
         await loop.run_in_executor(None, self._writer.stop)
         self._lock.release()
-        for watches in list(self._watches.values()):
-            for watch in watches:
-                watch.wake()
+        self._watches.wake_all()
 
     # Users
 
@@ -243,12 +208,7 @@ class Core:
 
     def watch(self, user: UserId) -> Watch:
         """Wake after each append or submit of a user."""
-        return _Watch(self._watches, user)
-
-    def wake(self, user: UserId) -> None:
-        """Wake who watches a user."""
-        for watch in self._watches.get(user, ()):
-            watch.wake()
+        return self._watches.watch(user)
 
     def _apply(self, state: UserState, operation: AnyOperation, group: int) -> None:
         apply(state, operation, group, CODEC_VERSION)
@@ -256,9 +216,9 @@ class Core:
         if isinstance(operation, Appended):
             self._new_entries += len(operation.entries)
             self.settler.entries_added(state)
-            self.wake(state.user)
+            self._watches.wake(state.user)
         elif isinstance(operation, Submitted):
-            self.wake(state.user)
+            self._watches.wake(state.user)
 
     def _group_applied(self, group: int, size: int) -> None:
         entries, self._new_entries = self._new_entries, 0

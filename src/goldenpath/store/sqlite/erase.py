@@ -12,26 +12,13 @@ import apsw
 import msgspec
 
 from goldenpath.model.entries import EncodedEntry
+from goldenpath.store.chunks import decode_entries, encode_entries, pruned, without
 from goldenpath.store.sqlite import sql
-from goldenpath.store.sqlite.groups import decode_entries, encode_entries
-from goldenpath.store.sqlite.memory import UserState, erased, owners, without
+from goldenpath.store.sqlite.memory import UserState
 from goldenpath.store.sqlite.threads import Job, Readers
 
 _CHUNKS_AT_ONCE = 64
 _encode = msgspec.json.Encoder().encode
-
-PRUNED_TYPES = frozenset(
-    {
-        "agent_output",
-        "agent_thinking",
-        "tool_progress",
-        "step_started",
-        "step_completed",
-        "run_parked",
-        "run_failure",
-    }
-)
-"""What pruning hides of an ended run: how it came to its answer, and journal values."""
 
 RunJob = Callable[[Job], Awaitable[object]]
 Rewrite = Callable[[list[EncodedEntry]], list[EncodedEntry]]
@@ -185,14 +172,6 @@ async def prune_run(item: Prunable, everything: bool, readers: Readers, run: Run
     """Rewrite the chunks of a run and its children, in one transaction."""
     family = frozenset(item.family)
 
-    def rewrite(entries: list[EncodedEntry]) -> list[EncodedEntry]:
-        return [
-            erased(entry)
-            if (everything or entry.type in PRUNED_TYPES) and owners(entry)[1] in family
-            else entry
-            for entry in entries
-        ]
-
     jobs: list[Job] = []
     after = item.first_seq - 1
     while True:
@@ -203,7 +182,7 @@ async def prune_run(item: Prunable, everything: bool, readers: Readers, run: Run
         )
         if not chunks:
             break
-        job = _rewritten(chunks, rewrite)
+        job = _rewritten(chunks, lambda entries: pruned(entries, family, everything=everything))
         if job is not None:
             jobs.append(job)
         after = chunks[-1].last_seq

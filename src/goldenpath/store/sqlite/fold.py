@@ -11,7 +11,7 @@ from goldenpath.model.events import ThreadDeleted
 from goldenpath.model.ids import ApprovalId, RunId, ThreadId
 from goldenpath.model.projections import PROJECTING, Rows, apply, keys
 from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
-from goldenpath.store.sqlite.memory import WHOLE_USER
+from goldenpath.store.chunks import WHOLE_USER
 from goldenpath.store.sqlite.queries import some_approvals, some_runs, some_threads
 
 

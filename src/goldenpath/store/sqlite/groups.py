@@ -80,7 +80,6 @@ class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Group)
-_entries_decoder = msgspec.msgpack.Decoder(list[EncodedEntry])
 
 
 def encode_group(operations: list[AnyOperation]) -> bytes:
@@ -94,16 +93,3 @@ def decode_group(body: bytes) -> Group:
         return _decoder.decode(body)
     except UNREADABLE as error:
         raise CodecError(f"a row of the tail cannot be read: {error}") from error
-
-
-def encode_entries(entries: list[EncodedEntry]) -> bytes:
-    """Encode a chunk's body."""
-    return _encoder.encode(entries)
-
-
-def decode_entries(body: bytes | memoryview) -> list[EncodedEntry]:
-    """Decode a chunk's body. Raises `CodecError`."""
-    try:
-        return _entries_decoder.decode(body)
-    except UNREADABLE as error:
-        raise CodecError(f"a chunk cannot be read: {error}") from error

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from goldenpath.errors import PositionError
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import ORIGIN_MARK, Mark, Seq
+from goldenpath.store.chunks import bounded, without
 from goldenpath.store.interface import Batch, Position
 from goldenpath.store.sqlite import queries
-from goldenpath.store.sqlite.memory import UserState, last_seq_of, mark_at, without
-from goldenpath.store.sqlite.queries import Settled, bounded
+from goldenpath.store.sqlite.memory import UserState, last_seq_of, mark_at
+from goldenpath.store.sqlite.queries import Settled
 from goldenpath.store.sqlite.threads import Readers
 
 

@@ -6,9 +6,6 @@ dropped when all of it is settled, so that an idle user costs nothing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 import msgspec
 
 from goldenpath.errors import UNREADABLE, CodecError, StoreRefusedError
@@ -17,6 +14,7 @@ from goldenpath.model.entries import CODEC_VERSION, EncodedEntry, decode
 from goldenpath.model.events import RunError
 from goldenpath.model.ids import ORIGIN_MARK, HostId, Mark, Seq, UserId
 from goldenpath.model.journal import CommandSettled
+from goldenpath.store.chunks import SETTLED_TYPE, WHOLE_USER, owners, without
 from goldenpath.store.interface import Append
 from goldenpath.store.sqlite.groups import (
     Acknowledged,
@@ -29,9 +27,6 @@ from goldenpath.store.sqlite.groups import (
 )
 
 REFUSAL_KEPT_MS = 3_600_000
-WHOLE_USER = ""
-"""In place of a thread's id: everything of the user."""
-SETTLED_TYPE = "command_settled"
 DELETED_TYPE = "thread_deleted"
 
 
@@ -268,47 +263,6 @@ def read_receipt(entry: EncodedEntry, codec: int) -> Receipt:
 
 
 # Erasing
-
-_OWNERS = re.compile(
-    rb'\{"seq":\d+,"type":"[^"]*","time":"[^"]*",'
-    rb'"thread_id":(?:null|"([^"]*)"),"run_id":(?:null|"([^"]*)")'
-)
-_HASH = re.compile(rb'"body_hash":"[0-9a-f]*"')
-
-
-def owners(entry: EncodedEntry) -> tuple[str | None, str | None]:
-    """(thread id, run id) of an entry, from its first bytes; ids hold no escapes."""
-    found = _OWNERS.match(entry.json)
-    if found is None:
-        return None, None
-    thread, run = found.groups()
-    return (
-        None if thread is None else thread.decode(),
-        None if run is None else run.decode(),
-    )
-
-
-def erased(entry: EncodedEntry) -> EncodedEntry:
-    """The entry without its content; a command's outcome stays, without its body's hash."""
-    if not entry.json:
-        return entry
-    settled = entry.type == SETTLED_TYPE
-    json = _HASH.sub(b'"body_hash":null', entry.json, 1) if settled else b""
-    return EncodedEntry(entry.seq, entry.type, entry.internal, json)
-
-
-def without(entries: Sequence[EncodedEntry], erasing: dict[str, int]) -> list[EncodedEntry]:
-    """The same entries, with those erased that `erasing` (thread: up to seq) names."""
-    whole = erasing.get(WHOLE_USER, 0)
-    result: list[EncodedEntry] = []
-    for entry in entries:
-        if entry.seq <= whole:
-            result.append(erased(entry))
-            continue
-        thread_id, _ = owners(entry)
-        upto = erasing.get(thread_id, 0) if thread_id is not None else 0
-        result.append(erased(entry) if entry.seq <= upto else entry)
-    return result
 
 
 def visible_receipt(state: UserState, settled: Receipt | None) -> Receipt | None:

@@ -14,7 +14,7 @@ from goldenpath.model.commands import Receipt
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import UserId
 from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
-from goldenpath.store.sqlite.groups import decode_entries
+from goldenpath.store.chunks import bounded, decode_entries
 from goldenpath.store.sqlite.sql import one
 
 _encode = msgspec.json.Encoder().encode
@@ -128,16 +128,6 @@ def read_settled(
         entries = bounded(entries[skip if skip > 0 else 0 :][:limit], max_bytes)
     written = mark_of(connection, user_no, entries[-1].seq) if entries else None
     return Settled(head, codec, entries, written, position_last)
-
-
-def bounded(entries: list[EncodedEntry], max_bytes: int) -> list[EncodedEntry]:
-    """As many of the first entries as make about `max_bytes`, at least one."""
-    size = 0
-    for count, entry in enumerate(entries):
-        if size >= max_bytes and count:
-            return entries[:count]
-        size += len(entry.json)
-    return entries
 
 
 def _choose_chunks(

@@ -14,8 +14,8 @@ import apsw
 import msgspec
 
 from goldenpath.model.entries import EncodedEntry
+from goldenpath.store.chunks import decode_entries, encode_entries
 from goldenpath.store.sqlite.fold import Changes
-from goldenpath.store.sqlite.groups import decode_entries, encode_entries
 from goldenpath.store.sqlite.memory import Activated, InboxItem, UserState
 from goldenpath.store.sqlite.sql import fetch, run
 
