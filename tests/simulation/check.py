@@ -15,7 +15,7 @@ from goldenpath.model.projections import Rows, apply
 from tests.simulation.agents import talk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from goldenpath.model.entries import EncodedEntry
     from goldenpath.model.ids import UserId
@@ -57,7 +57,7 @@ def _of_user(cluster: Cluster, user: User, others: list[UserId], stopped: bool) 
     yield from user.problems
     yield from _sequence(log, written, cluster.written.epochs[user.id])
     for device in user.devices:
-        yield from _view(device, log, written, cluster.set_back.get(user.id, 0))
+        yield from _view(device, log, written, cluster.hidden_then.get(user.id, ()))
         acknowledged = cluster.disk.user(user.id).acks.get(DeviceId(device.name), 0)
         if acknowledged > device.acked:
             yield f"{device.name} acknowledged {device.acked}, the store has {acknowledged}"
@@ -95,18 +95,23 @@ def _sequence(
 
 
 def _view(
-    device: Device, log: list[EncodedEntry], written: list[EncodedEntry], set_back: int
+    device: Device,
+    log: list[EncodedEntry],
+    written: list[EncodedEntry],
+    hidden_then: Collection[int],
 ) -> list[str]:
     """What a device saw is the log from where it began, but for what was hidden meanwhile.
 
-    A database that is set back (to that seq) has again what was pruned or erased when it was read.
+    A database that was set back has again what was pruned or erased when it was read: as it was
+    before, or since its host, which had not heard that it was written, has written it once more.
     """
     problems: list[str] = []
     cursor = device.cursor or 0
     for entry, now in zip(written, log, strict=False):
         seen = device.events.get(entry.seq)
         if seen is None:
-            if max(device.start, set_back) < entry.seq <= cursor and not now.hidden:
+            expected = device.start < entry.seq <= cursor and not now.hidden
+            if expected and entry.seq not in hidden_then:
                 problems.append(f"{device.name} misses {entry.seq} ({entry.type})")
         elif entry.internal:
             problems.append(f"{device.name} saw {entry.seq}, which is internal")

@@ -272,8 +272,8 @@ class Cluster:
         self.failures: list[str] = []
         self.lossy = False
         """The database has lost commits that it had confirmed: less can be promised."""
-        self.set_back: dict[UserId, int] = {}
-        """Then: to which seq, for each user."""
+        self.hidden_then: dict[UserId, frozenset[int]] = {}
+        """What was hidden, of each user, when that happened; it need not be hidden any more."""
         self.rate = RATE
         self.pauses = self.stream().choice(PAUSES)
         self.note = note

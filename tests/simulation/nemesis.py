@@ -176,9 +176,12 @@ class Nemesis:
         for store in stores:
             store.rate = 1.0
         cluster.lossy = True
+        cluster.hidden_then = {
+            user: frozenset(e.seq for e in cluster.disk.log(user) if e.hidden)
+            for user in cluster.disk.users
+        }
         cluster.disk.users = users
         cluster.written.cut(lengths)
-        cluster.set_back = {user: entries for user, (entries, _) in lengths.items()}
         await asyncio.sleep(rng.random())
         for store in stores:
             store.rate = cluster.rate
