@@ -51,7 +51,7 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in ("watch", "status", "stats", "close", "lease_seconds"):
+        if name in ("watch", "on_news", "status", "stats", "close", "lease_seconds"):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
