@@ -195,7 +195,7 @@ def test_code_that_blocks_the_loop_is_named_and_texts_are_not_logged(tmp_path: P
     ("flags", "parts"),
     [
         (["--port", "x"], ("--port", "'x'", "65535")),
-        (["--store", "postgresql://db/x"], ("postgresql://db/x", "sqlite:///")),
+        (["--store", "postgresql://db/x"], ("postgresql://db/x", "cannot be used")),
         (["--auth", "jwks"], ("auth", "--auth-jwks-url")),
         (["--limit-message", "0"], ("--limit-message", "64KiB")),
         (["--store", "sqlite:////nothere/x.db"], ("nothere",)),

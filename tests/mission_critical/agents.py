@@ -437,6 +437,14 @@ async def staged(run: RunContext, message: str) -> str | None:
     return None
 
 
+@agent("between_tools", tools=[careful])
+async def between_tools(run: RunContext, message: str) -> str | None:
+    """Waits for the gate named by the message between two calls."""
+    first = await run.call(careful, label=f"{message} one")
+    await gate(message)
+    return f"{first}, {await run.call(careful, label=f'{message} two')}"
+
+
 @agent("flaky_caller", tools=[flaky])
 async def flaky_caller(run: RunContext, message: str) -> str | None:
     return await run.call(flaky, label=message)
@@ -519,6 +527,7 @@ app = App(
             staged,
         ),
         *(
+            between_tools,
             flaky_caller,
             progressive,
             poison,

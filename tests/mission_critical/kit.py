@@ -73,10 +73,12 @@ class Server:
         *flags: str,
         target: str = "tests.mission_critical.agents:app",
         place: Place | None = None,
+        name: str = "server",
     ) -> None:
         self.directory = directory
         self.effects_file = directory / "effects"
-        self.log_file = directory / "server.log"
+        self.log_file = directory / f"{name}.log"
+        self.name = name
         self.place = place or FilePlace(directory)
         self.port = free_port()
         self.ops_port = free_port()
@@ -127,6 +129,7 @@ class Server:
                     *(sys.executable, "-m", "goldenpath.cli", "serve", self.target),
                     *("--port", str(self.port), "--ops-bind", f"127.0.0.1:{self.ops_port}"),
                     *("--store", self.store_url, "--log-format", "json", "--drain", "0s"),
+                    *("--name", self.name),
                     *self.flags,
                 ],
                 cwd=self.directory,
@@ -146,6 +149,16 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
         ended = self._process.wait(BOUND)
         assert ended == 0, f"exit {ended}: {self.log_text()[-4000:]}"
+
+    def freeze(self) -> None:
+        """SIGSTOP: nothing of it runs until it is thawed, while time goes on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, as from the kernel; nothing is said or saved."""

@@ -10,7 +10,7 @@ import anyio
 
 from goldenpath.cli.arguments import Subparsers
 from goldenpath.cli.output import print_line
-from goldenpath.compose.stores import open_reader
+from goldenpath.compose.stores import hide_password, open_reader
 from goldenpath.config import add_flags, load_settings
 from goldenpath.errors import ConfigError
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if not target.absolute().parent.is_dir():
         raise ConfigError(f"FILE: directory {str(target.parent)!r} does not exist; make it first")
     anyio.run(_copy, settings.store, target)
-    print_line(f"copied {settings.store} to {target} ({target.stat().st_size} bytes)")
+    store = hide_password(settings.store)
+    print_line(f"copied {store} to {target} ({target.stat().st_size} bytes)")
     return 0
 
 

@@ -9,8 +9,9 @@ import anyio
 
 from goldenpath.cli.arguments import Subparsers
 from goldenpath.cli.output import json_time, print_json, print_table, show_time
-from goldenpath.compose.sharing import list_hosts
+from goldenpath.compose.sharing import alive, list_hosts
 from goldenpath.config import add_flags, load_settings
+from goldenpath.store.interface import HostView
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
                     "host_id": view.host,
                     "name": view.report.name,
                     "version": view.report.version,
-                    "state": _state(view.report.draining),
+                    "state": _state(view),
                     "leases": view.leases,
                     "engines": view.report.engines,
                     "waiting": view.report.waiting,
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         (
             [
                 view.report.name or "-",
-                _state(view.report.draining),
+                _state(view),
                 view.report.version or "-",
                 str(view.leases),
                 str(view.report.engines),
@@ -65,5 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _state(draining: bool) -> str:
-    return "draining" if draining else "serving"
+def _state(view: HostView) -> str:
+    if not alive(view):
+        return "gone"
+    return "draining" if view.report.draining else "serving"

@@ -9,6 +9,7 @@ from pathlib import Path
 from goldenpath.cli.arguments import Subparsers
 from goldenpath.cli.output import print_line
 from goldenpath.compose.restoring import restore_store
+from goldenpath.compose.stores import hide_password
 from goldenpath.config import add_flags, load_settings
 from goldenpath.errors import ConfigError
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             f"FILE: {str(args.file)!r} is no file; give what `goldenpath backup` wrote"
         )
     kept = restore_store(settings.store, args.file, replace=args.replace)
-    print_line(f"restored {settings.store} from {args.file}")
+    print_line(f"restored {hide_password(settings.store)} from {args.file}")
     if kept is not None:
         print_line(f"what was there is kept as {kept}")
     return 0

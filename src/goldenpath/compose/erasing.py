@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
+from goldenpath.compose.sharing import alive
 from goldenpath.compose.stores import is_postgres, open_store, require_file, store_path
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import AgentRegistry, agent
@@ -36,10 +37,6 @@ class _WithoutDemand:
         return getattr(self._store, name)
 
 
-_ALIVE_MS = 10_000
-"""A host that renewed less long ago may serve."""
-
-
 @agent("erasing", description="Stands where a host wants an agent; no run of it begins.")
 async def _erasing(run: RunContext, message: str) -> str | None:
     raise RunEndedError("the user is being erased")
@@ -68,7 +65,7 @@ async def erase_user(url: str, user: UserId) -> bool:
             await host.submit(user, CommandId(host.ids.new()), Forget())
         # Tables are not locked under hosts that serve from them.
         others = [view for view in await store.hosts() if view.host != host.host_id]
-        await store.compact(locking=not any(view.age_ms < _ALIVE_MS for view in others))
+        await store.compact(locking=not any(alive(view) for view in others))
         return True
     finally:
         await store.close()

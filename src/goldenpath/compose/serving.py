@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from goldenpath.compose.app import App
 from goldenpath.compose.handshake import HttpProtocol, WebSocketProtocol, allow_long_tokens
 from goldenpath.compose.ops import ops_app
+from goldenpath.compose.stores import hide_password
 from goldenpath.compose.tuning import give_memory_back, tuned_interpreter
 from goldenpath.config import Settings
 from goldenpath.config.settings import split_address
@@ -91,7 +92,7 @@ async def serve(
                     extra={
                         "url": url_of(listener),
                         "ops_url": None if ops_listener is None else url_of(ops_listener),
-                        "store": settings.store,
+                        "store": hide_password(settings.store),
                         "agents": ", ".join(agent.name for agent in app.agents),
                     },
                 )

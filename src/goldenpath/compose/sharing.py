@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from goldenpath.store.postgres import PostgresStore
 
 _POLL_SECONDS = 0.1
+_ALIVE_MS = 10_000
 
 
 async def migrate_store(url: str, grant: str | None) -> list[str]:
@@ -33,11 +34,16 @@ async def list_hosts(url: str) -> list[HostView]:
         await store.close()
 
 
+def alive(view: HostView) -> bool:
+    """True for a host that has renewed lately; one that was killed is listed for a while."""
+    return view.age_ms < _ALIVE_MS
+
+
 async def drain_host(url: str, name: str, wait: float) -> bool:
     """Ask the host of a name or an id to leave; True when it has gone within `wait` seconds."""
     store = await _open(url)
     try:
-        hosts = await store.hosts()
+        hosts = [view for view in await store.hosts() if alive(view)]
         named = [view.host for view in hosts if name in (view.host, view.report.name)]
         if len(named) != 1:
             known = ", ".join(view.report.name or view.host for view in hosts) or "none"

@@ -232,14 +232,15 @@ class EngineHost:
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
         while True:
+            orphans = self._look_soon.is_set()
             self._look_soon.clear()
-            await self._wake_who_waits()
+            await self._wake_who_waits(orphans=orphans)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SCAN_SECONDS):
                     await self._look_soon.wait()
                     await asyncio.sleep(_BREATH_SECONDS)
 
-    async def _wake_who_waits(self) -> None:
+    async def _wake_who_waits(self, *, orphans: bool = False) -> None:
         try:
             users = await self.store.demand(self.clock.now_ms(), _MOST_USERS, self.host_id)
         except StoreUnavailableError as error:
@@ -247,7 +248,8 @@ class EngineHost:
             return
         here = [user for user in users if user in self._tasks]
         others = (user for user in users if user not in self._tasks)
-        for user in [*here, *self._sharing.mine(others, self.clock.monotonic())]:
+        now = self.clock.monotonic()
+        for user in [*here, *self._sharing.mine(others, now, orphans=orphans)]:
             self.wake(user)
 
     def _heard(self, user: UserId | None) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from goldenpath.model.ids import HostId, UserId
 from goldenpath.store.interface import LivingHost
 
-PATIENCE_SECONDS = 1.0
+_CHOSEN_SECONDS = 0.9
+"""A user who has waited for so long was not taken up where it was accepted what it asked for."""
+_ANYBODY_SECONDS = 1.9
 """After so long a user who still waits is anybody's."""
 _SLACK = 50
 """So many engines more than the least busy host may a host have, and half as many again."""
@@ -39,20 +41,26 @@ class Sharing:
         most = 1.5 * min(load.values()) + _SLACK
         self._takers = [host for host, engines in load.items() if engines <= most]
 
-    def mine(self, users: Iterable[UserId], now: float) -> list[UserId]:
-        """Of users who wait: those that this host should take up now."""
+    def mine(self, users: Iterable[UserId], now: float, *, orphans: bool) -> list[UserId]:
+        """Of users who wait: those that this host should take up now.
+
+        `orphans`: another host has gone, or given users back; they need not wait any longer.
+        """
+        if self.alone:
+            return list(users)
         before, self._waiting = self._waiting, {}
         taken: list[UserId] = []
         for user in users:
             since = self._waiting[user] = before.get(user, now)
-            if now - since >= PATIENCE_SECONDS or self._chosen(user) == self._host:
+            patience = _ANYBODY_SECONDS
+            if self._chosen(user) == self._host:
+                patience = 0.0 if orphans else _CHOSEN_SECONDS
+            if now - since >= patience:
                 taken.append(user)
         return taken
 
     def _chosen(self, user: UserId) -> HostId:
         """Rendezvous hashing: a host that comes or goes moves only the users that it must."""
-        if len(self._takers) == 1:
-            return self._takers[0]
         return max(self._takers, key=lambda host: _weight(host, user))
 
 

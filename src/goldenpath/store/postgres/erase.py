@@ -8,7 +8,7 @@ from typing import Any
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import UserId
 from goldenpath.store.chunks import decode_entries, encode_entries, pruned
-from goldenpath.store.postgres.link import Connection
+from goldenpath.store.postgres.server import Connection
 
 _CHUNKS_AT_ONCE = 64
 

@@ -17,7 +17,6 @@ from goldenpath.store.image import (
     RunImage,
     UserImage,
 )
-from goldenpath.store.postgres.link import Connection
 from goldenpath.store.postgres.rows import (
     approval_of,
     encode,
@@ -28,6 +27,7 @@ from goldenpath.store.postgres.rows import (
     run_of,
     thread_of,
 )
+from goldenpath.store.postgres.server import Connection
 
 _USERS_AT_ONCE = 200
 _CHUNKS_AT_ONCE = 200

@@ -19,9 +19,10 @@ from goldenpath.errors import UNREADABLE, GoldenpathError, LeaseHeldError, Store
 from goldenpath.model.ids import HostId, Mark, Seq, UserId
 from goldenpath.store.interface import Activation, HostReport, HostView, LivingHost, Pulse
 from goldenpath.store.postgres.groups import Groups
-from goldenpath.store.postgres.link import Link, Links, Server
+from goldenpath.store.postgres.link import Link, Links
 from goldenpath.store.postgres.log import Log, OwnLog
 from goldenpath.store.postgres.rows import approval_of, run_of
+from goldenpath.store.postgres.server import Server
 
 _reports = msgspec.json.Decoder(HostReport)
 _encode = msgspec.json.Encoder().encode
@@ -54,7 +55,7 @@ class Leases:
         self._link = Link(server, writes=True)
         self._seen: dict[HostId, _Seen] = {}
         self._dead: set[HostId] = set()
-        self._errors = 0
+        self._silences = 0
         self._answered: float | None = None
         self._renewed: float | None = None
         self._acquiring = Groups[_Wanted, Activation](
@@ -91,9 +92,9 @@ class Leases:
 
     def _look(self, now: float, hosts: dict[HostId, tuple[int, bytes]]) -> None:
         gap = self._answered is None or now - self._answered > self.seconds / 2
-        if gap or self._server.errors != self._errors:
+        if gap or self._server.silences != self._silences:
             self._seen.clear()
-        self._answered, self._errors = now, self._server.errors
+        self._answered, self._silences = now, self._server.silences
         for host in self._seen.keys() - hosts.keys():
             if self._seen[host].beat:
                 del self._seen[host]
@@ -107,7 +108,7 @@ class Leases:
         if (
             self._answered is None
             or now - self._answered > self.seconds / 2
-            or self._server.errors != self._errors
+            or self._server.silences != self._silences
         ):
             return []
         return [host for host, seen in self._seen.items() if now - seen.since >= self.seconds]

@@ -11,143 +11,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import asyncpg
 
 from goldenpath.errors import CodecError, StoreError, StoreOpenError, StoreUnavailableError
+from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
 
 T = TypeVar("T")
-Connection = Any
-"""An asyncpg connection, which has no types of its own to speak of."""
 Job = Callable[[Connection], Awaitable[T]]
 Prepare = Callable[[Connection], Awaitable[None]]
 
 logger = logging.getLogger("goldenpath.store")
 
-TROUBLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
-"""What a driver raises when a database or the way to it fails."""
-CONNECT_SECONDS = 5.0
-"""For each of the hosts that a connection string names."""
 SILENCE_SECONDS = 30.0
 """After so long without an answer a connection is given up."""
-_FIRST_PAUSE_S = 0.05
-_LAST_PAUSE_S = 2.0
-_PEER_MS = 10_000
-"""A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
 _WAIT_SECONDS = 10.0
 """For a connection out of the pool, when all are busy."""
-
-
-class Server:
-    """Where to connect; it remembers the newest timeline that it has seen.
-
-    A primary that was replaced and comes back has an older timeline: what it says is of the past,
-    and what it accepts would be lost.
-    """
-
-    def __init__(self, url: str, *, durable: bool = True) -> None:
-        self._url = url
-        self._settings = {"application_name": "goldenpath", "jit": "off"}
-        if not durable:
-            self._settings["synchronous_commit"] = "off"
-        self.trouble: str | None = None
-        """Why nothing can be written; None when the last write that was tried succeeded."""
-        self.errors = 0
-        """How often it did not answer, or not as it should."""
-        self.era = 0
-        """Counts the timelines that were seen: what was known in an older one may be lost."""
-        self._timelines: dict[str, int] = {}
-        self._pause = _FIRST_PAUSE_S
-        self._not_before = 0.0
-
-    async def connect(self, *, to_read: bool = False) -> Connection:
-        """Open a connection to the server that can be written to. Raises `StoreOpenError`.
-
-        `to_read`: if there is none, one to a primary that cannot be written to. A standby is never
-        asked: it may lag, and would tell a reader that what it has seen does not exist.
-        """
-        try:
-            try:
-                connection = await self._connect("read-write")
-            except asyncpg.TargetServerAttributeNotMatched:
-                if not to_read:
-                    raise
-                connection = await self._connect("primary")
-        except TROUBLE as error:
-            raise StoreOpenError(f"PostgreSQL cannot be reached: {describe(error)}") from error
-        except ValueError as error:  # of the URL's parts
-            raise StoreOpenError(f"the URL of PostgreSQL cannot be used: {error}") from error
-        try:
-            _watch_peer(connection)
-            await self._check_timeline(connection)
-        except TROUBLE as error:
-            connection.terminate()
-            raise StoreOpenError(f"PostgreSQL cannot be used: {describe(error)}") from error
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    async def _connect(self, kind: str) -> Connection:
-        return await cast("Any", asyncpg).connect(
-            self._url,
-            timeout=CONNECT_SECONDS,
-            target_session_attrs=kind,
-            server_settings=self._settings,
-        )
-
-    async def _check_timeline(self, connection: Connection) -> None:
-        row = await connection.fetchrow(
-            "SELECT system_identifier::text AS system, substr(pg_walfile_name("
-            "pg_current_wal_insert_lsn()), 1, 8) AS timeline FROM pg_control_system()"
-        )
-        system, timeline = row["system"], int(row["timeline"], 16)
-        newest = self._timelines.get(system, 0)
-        if timeline < newest:
-            raise StoreOpenError(
-                f"this PostgreSQL is an old primary (timeline {timeline}, {newest} was seen): "
-                "stop it, and make it a standby of the new one"
-            )
-        if timeline > newest:
-            self._timelines[system] = timeline
-            self.era += 1
-
-    async def reconnect(self, *, to_read: bool) -> Connection:
-        """`connect`, but not more often than a database that is down can bear."""
-        loop = asyncio.get_running_loop()
-        if (early := self._not_before - loop.time()) > 0:
-            await asyncio.sleep(early)
-        try:
-            connection = await self.connect(to_read=to_read)
-        except StoreOpenError:
-            self._not_before = loop.time() + self._pause
-            self._pause = min(self._pause * 2, _LAST_PAUSE_S)
-            raise
-        self._pause, self._not_before = _FIRST_PAUSE_S, 0.0
-        return connection
-
-
-def _watch_peer(connection: Connection) -> None:
-    # A machine that has gone answers nothing: without this a write would wait for many minutes.
-    transport = connection._transport
-    peer = transport.get_extra_info("socket")
-    if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3),
-                            ("TCP_USER_TIMEOUT", _PEER_MS)):  # fmt: skip
-            option = getattr(socket, name, None)
-            if option is not None:
-                peer.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Link:
@@ -188,7 +70,8 @@ class Link:
             try:
                 result = await self._do(job)
             except StoreUnavailableError as error:
-                self._server.errors += 1
+                if self._connection is None or self._connection.is_closed():
+                    self._server.silences += 1
                 if self._writes:
                     self._server.trouble = str(error)
                 raise
@@ -310,13 +193,6 @@ class Links:
     async def close(self) -> None:
         """See `Link.close`."""
         await asyncio.gather(*(link.close() for link in self._all))
-
-
-def describe(error: BaseException) -> str:
-    """An error of PostgreSQL's or the network's in one line."""
-    code = getattr(error, "sqlstate", None)
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{text} ({code})" if code else text
 
 
 _OF_DATA = ("22", "54")

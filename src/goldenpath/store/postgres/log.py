@@ -27,7 +27,7 @@ from goldenpath.store.chunks import (
 from goldenpath.store.interface import Append, Batch, CommitStats, Position
 from goldenpath.store.postgres.erase import rewrite_chunks
 from goldenpath.store.postgres.groups import Groups
-from goldenpath.store.postgres.link import Connection, Link, Links
+from goldenpath.store.postgres.link import Link, Links
 from goldenpath.store.postgres.rows import (
     Changes,
     KnownRows,
@@ -39,6 +39,7 @@ from goldenpath.store.postgres.rows import (
     run_of,
     thread_of,
 )
+from goldenpath.store.postgres.server import Connection
 
 _TAIL_BYTES = 256 * 1024
 """Of what this host wrote itself, for readers near the head; for each user with an engine here."""

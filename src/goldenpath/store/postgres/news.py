@@ -18,8 +18,9 @@ from typing import Any
 from goldenpath.errors import StoreError
 from goldenpath.model.ids import UserId
 from goldenpath.store.interface import Watch
-from goldenpath.store.postgres.link import Connection, Link, Links, Server
+from goldenpath.store.postgres.link import Link, Links
 from goldenpath.store.postgres.log import Log
+from goldenpath.store.postgres.server import Connection, Server
 from goldenpath.store.watches import Watches
 
 logger = logging.getLogger("goldenpath.store")

@@ -19,7 +19,7 @@ from goldenpath.store.interface import (
     Refusal,
     UndeliveredAnswer,
 )
-from goldenpath.store.postgres.link import Connection, Links
+from goldenpath.store.postgres.link import Links
 from goldenpath.store.postgres.log import head_of
 from goldenpath.store.postgres.rows import (
     approval_of,
@@ -28,6 +28,7 @@ from goldenpath.store.postgres.rows import (
     run_of,
     thread_of,
 )
+from goldenpath.store.postgres.server import Connection
 from goldenpath.store.words import hits, words_of
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from goldenpath.errors import ConfigError, StoreOpenError
-from goldenpath.store.postgres.link import TROUBLE, Connection, Server, describe
+from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
 
 OLDEST_SERVER = 150000
 """In `server_version_num`: PostgreSQL 15."""

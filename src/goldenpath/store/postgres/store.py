@@ -35,12 +35,13 @@ from goldenpath.store.postgres.erase import find_prunable, prune_run
 from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.images import read_records, write_records
 from goldenpath.store.postgres.leases import Leases
-from goldenpath.store.postgres.link import TROUBLE, Connection, Link, Links, Server, describe
+from goldenpath.store.postgres.link import Link, Links
 from goldenpath.store.postgres.log import Log
 from goldenpath.store.postgres.news import News
 from goldenpath.store.postgres.reads import Reads
 from goldenpath.store.postgres.rows import receipt_of
 from goldenpath.store.postgres.schema import check_durable, check_schema, migrate
+from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
 
 LEASE_SECONDS = 3.0
 _LINKS = 4

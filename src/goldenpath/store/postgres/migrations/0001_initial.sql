@@ -471,7 +471,7 @@ BEGIN
             (extract(epoch FROM clock_timestamp()) * 1000)::bigint, h.leave
         FROM goldenpath.hosts h;
     -- Nobody counts on the row of a host that was killed; what it holds is free for whoever wants it.
-    DELETE FROM goldenpath.hosts h WHERE h.renewed_at < clock_timestamp() - interval '1 day'
+    DELETE FROM goldenpath.hosts h WHERE h.renewed_at < clock_timestamp() - interval '1 minute'
         AND NOT EXISTS (SELECT 1 FROM goldenpath.users u WHERE u.holder = h.host_id);
 END $$;
 
