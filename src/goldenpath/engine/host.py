@@ -73,7 +73,7 @@ class EngineHost:
         self._engines: dict[UserId, UserExecutionEngine] = {}
         self._tasks: dict[UserId, asyncio.Task[None]] = {}
         self._wakes: set[UserId] = set()
-        self._waiters: dict[tuple[UserId, CommandId], set[asyncio.Future[Receipt | Refusal]]] = {}
+        self._waiters: dict[tuple[UserId, CommandId], list[asyncio.Future[Receipt | Refusal]]] = {}
         self._acquiring = asyncio.Semaphore(_ACQUIRING_AT_ONCE)
         self._slots = 0
         self._slot_queue: deque[UserId] = deque()
@@ -205,7 +205,7 @@ class EngineHost:
             raise _unavailable("This server is shutting down.")
         key = (user, command_id)
         waiter: asyncio.Future[Receipt | Refusal] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(key, set()).add(waiter)
+        self._waiters.setdefault(key, []).append(waiter)
         try:
             submission = await self.store.submit(user, command_id, body, self.clock.now_ms())
             if submission.receipt is not None:
@@ -221,7 +221,7 @@ class EngineHost:
         finally:
             waiters = self._waiters.get(key)
             if waiters is not None:
-                waiters.discard(waiter)
+                waiters.remove(waiter)
                 if not waiters:
                     del self._waiters[key]
 
