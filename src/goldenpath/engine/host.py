@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from goldenpath.engine.bodies import Abandoned
+from goldenpath.engine.bodies import Abandoned, until_done
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.limits import Limits
 from goldenpath.engine.ports import Clock, Ids, Observer, SystemClock, SystemIds
@@ -151,7 +151,8 @@ class EngineHost:
                 if self._renewed is not None and not self._sure():
                     self._lapses += 1  # too late: what was held then may be another's now
                 self._renewed = began
-                await self._release_again()
+                if self._unreleased:
+                    await self._release_again()
             except StoreUnavailableError as error:
                 logger.warning("the store does not answer: %s", error)
             await asyncio.sleep(pause)
@@ -258,7 +259,7 @@ class EngineHost:
     ) -> Receipt | Refusal:
         deadline = self.clock.monotonic() + _UNAVAILABLE_SECONDS
         while True:
-            await asyncio.wait({waiter}, timeout=_POLL_SECONDS)
+            await until_done(waiter, _POLL_SECONDS)
             if waiter.done():
                 return waiter.result()
             # Settled by another host, or by an engine that is gone: the store knows.
