@@ -19,6 +19,13 @@ MAY_BLOCK = [
     ("goldenpath/demo/page/__init__.py", {"page_routes"}),
     ("goldenpath/server/app.py", {"software_version"}),
     ("goldenpath/store/sqlite/store.py", {"open_store"}),
+    # A driver that looks for certificates and passwords in the home directory, once a connection.
+    ("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"}),
+    # Copies are made, and schemas migrated, by commands; a process that serves only reads numbers.
+    ("goldenpath/store/postgres/schema.py", {"migrations"}),
+    ("goldenpath/store/image.py", {"write_image", "read_image"}),
+    # What a test does to a database server of its own.
+    ("goldenpath/testing/postgres.py", {"run"}),
     # The standard library's handlers write where they are called.
     ("logging/__init__.py", {"emit"}),
 ]

@@ -16,7 +16,7 @@ def test_three_slashes_are_relative_and_four_absolute() -> None:
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
-        ("postgresql://u:hush@db/x", "not available in this version"),
+        ("postgresql://u:hush@db/x", "this needs sqlite:///path"),
         ("goldenpath.db", "sqlite:///goldenpath.db"),
         ("sqlite://", "sqlite:///goldenpath.db"),
         ("sqlite:///", "sqlite:///goldenpath.db"),

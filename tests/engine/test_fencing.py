@@ -18,6 +18,7 @@ from goldenpath.errors import StoreUnavailableError
 from goldenpath.model import commands
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import CommandId, HostId, Mark, Seq, UserId
+from goldenpath.store.interface import HostReport, Pulse
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 
@@ -191,7 +192,8 @@ async def test_an_activation_that_was_overtaken_takes_nothing_for_damage(
                     await other.prune(1 << 60)
 
         slow.now = overtake
-        async with EngineHost(slow, AgentRegistry([held])).running() as late:
+        brief = Limits(linger_seconds=0.05)
+        async with EngineHost(slow, AgentRegistry([held]), limits=brief).running() as late:
             late.wake(USER)
             await until(lambda: slow.now is None and not late.engines)
             assert bool(late.quarantine) == (how == "damaged")
@@ -203,9 +205,9 @@ class Faltering(MemoryStore):
 
     broken: str | None = None
 
-    async def renew(self, host: HostId) -> None:
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
         self._answer("renew")
-        await super().renew(host)
+        return await super().renew(host, report)
 
     async def release(self, user: UserId, epoch: int) -> None:
         self._answer("release")

@@ -1,11 +1,13 @@
 """Every test of a module shares one server, unless it wants one that it may kill."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.mission_critical.kit import Server
+from tests.mission_critical.places import PLACES, Place
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +21,29 @@ def flags() -> tuple[str, ...]:
     return ()
 
 
+@pytest.fixture(scope="module", params=PLACES)
+def technology(request: pytest.FixtureRequest) -> str:
+    """The store's."""
+    return request.param
+
+
+@pytest.fixture
+def place(technology: str, tmp_path: Path) -> Iterator[Place]:
+    """Where the store of one test lives."""
+    with closing(PLACES[technology](tmp_path)) as place:
+        yield place
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, flags: tuple[str, ...]) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, flags: tuple[str, ...], technology: str
+) -> Iterator[Server]:
     """A server for all tests of a module.
 
     At the end its store must be without a breach, and its diagnostics without an error.
     """
-    server = Server(tmp_path_factory.mktemp("shared"), *flags)
+    directory = tmp_path_factory.mktemp("shared")
+    server = Server(directory, *flags, place=PLACES[technology](directory))
     server.start()
     try:
         yield server
@@ -36,12 +54,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, flags: tuple[str, ...]) -> 
         assert [e for e in errors if not e["message"].startswith("Invalid UTF-8")] == []
     finally:
         server.kill()
+        server.place.close()
 
 
 @pytest.fixture
-def mortal(tmp_path: Path, flags: tuple[str, ...]) -> Iterator[Server]:
+def mortal(tmp_path: Path, flags: tuple[str, ...], place: Place) -> Iterator[Server]:
     """A server of one test, that may be killed and started again on the same store and port."""
-    server = Server(tmp_path, *flags)
+    server = Server(tmp_path, *flags, place=place)
     server.start()
     try:
         yield server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,8 @@ import jwt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+
+from tests.mission_critical.places import FilePlace, Place, holds
 
 ROOT = Path(__file__).parents[2]
 SECRET = "mission-critical-secret-of-enough-bytes"
@@ -67,12 +68,16 @@ class Server:
     """`goldenpath serve` as a process of its own, with a store that outlives it."""
 
     def __init__(
-        self, directory: Path, *flags: str, target: str = "tests.mission_critical.agents:app"
+        self,
+        directory: Path,
+        *flags: str,
+        target: str = "tests.mission_critical.agents:app",
+        place: Place | None = None,
     ) -> None:
         self.directory = directory
         self.effects_file = directory / "effects"
         self.log_file = directory / "server.log"
-        self.database = directory / "store.db"
+        self.place = place or FilePlace(directory)
         self.port = free_port()
         self.ops_port = free_port()
         self.flags = flags
@@ -93,7 +98,7 @@ class Server:
 
     @property
     def store_url(self) -> str:
-        return f"sqlite:///{self.database}"
+        return self.place.url
 
     @property
     def pid(self) -> int:
@@ -210,14 +215,7 @@ class Server:
 
     def files_hold(self, text: str) -> list[str]:
         """Which of the store's files hold this text, in any of three encodings."""
-        needles = [text.encode(), text.encode("utf-16-le"), json.dumps(text)[1:-1].encode()]
-        found: list[str] = []
-        for path in self.directory.iterdir():
-            if path.name.startswith(self.database.name) and path.is_file():
-                data = path.read_bytes()
-                if any(needle in data for needle in needles):
-                    found.append(path.name)
-        return found
+        return [path.name for path in self.place.files() if holds(path, text)]
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -238,22 +236,6 @@ class Server:
                 name, _, value = line.rpartition(" ")
                 numbers[name] = float(value)
         return numbers
-
-    def copy_store(self, name: str) -> Path:
-        """A copy of the store's files; the server must be stopped."""
-        target = self.directory / name
-        target.mkdir()
-        for path in self.directory.glob(f"{self.database.name}*"):
-            shutil.copy2(path, target / path.name)
-        return target
-
-    def put_store(self, copy: Path | None) -> None:
-        """Replace the store's files by a copy, or by nothing."""
-        for path in self.directory.glob(f"{self.database.name}*"):
-            path.unlink()
-        if copy is not None:
-            for path in copy.iterdir():
-                shutil.copy2(path, self.directory / path.name)
 
     async def history(self, user: str, thread_id: str) -> JSON:
         """A thread as HTTP tells it."""

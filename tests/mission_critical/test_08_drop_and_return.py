@@ -130,7 +130,7 @@ async def test_a_wiped_store_is_reset_and_commands_may_be_sent_again(mortal: Ser
         await tab.end(first["run_id"])
         await tab.fence()
     mortal.stop()
-    mortal.put_store(None)
+    mortal.place.wipe()
     mortal.start()
     welcome = await tab.connect()
     assert welcome["reset"] and welcome["cursor"] == welcome["head"] == 0

@@ -12,6 +12,7 @@ from tests.mission_critical.kit import (
     eventually,
     new_id,
 )
+from tests.mission_critical.places import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -103,8 +104,8 @@ async def test_the_slot_comes_back_after_a_crash(mortal: Server) -> None:
     await tab.close()
 
 
-async def test_a_full_host_queues_fairly_between_users(tmp_path: Path) -> None:
-    server = Server(tmp_path, "--limit-host-runs-at-once", "2")
+async def test_a_full_host_queues_fairly_between_users(tmp_path: Path, place: Place) -> None:
+    server = Server(tmp_path, "--limit-host-runs-at-once", "2", place=place)
     server.start()
     try:
         async with Device(server, "greedy") as greedy, Device(server, "modest") as modest:

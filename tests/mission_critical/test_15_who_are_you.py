@@ -29,6 +29,7 @@ from tests.mission_critical.kit import (
     new_id,
     token,
 )
+from tests.mission_critical.places import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -261,9 +262,9 @@ def issuer() -> Iterator[Issuer]:
 
 
 async def test_published_keys_and_no_confusion_of_algorithms(
-    tmp_path: Path, issuer: Issuer
+    tmp_path: Path, issuer: Issuer, place: Place
 ) -> None:
-    server = Server(tmp_path, "--auth", "jwks", "--auth-jwks-url", issuer.url)
+    server = Server(tmp_path, "--auth", "jwks", "--auth-jwks-url", issuer.url, place=place)
     server.environment["NO_PROXY"] = "127.0.0.1"
     server.start()
     try:

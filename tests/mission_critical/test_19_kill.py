@@ -229,10 +229,11 @@ async def test_a_poison_run_ends_crashed_and_a_hundred_innocent_ones_succeed(
     await evil.connect()
     drink = deadly("drink", "poison")
     await evil.write(drink)
-    for _ in range(3):
+    for death in range(3):
         await mortal.died()
+        if death == 1:  # from now on whoever was at work each time goes on alone, one by one
+            mortal.open_gate("fatal")
         mortal.start()
-    mortal.open_gate("fatal")
     await evil.connect()
     poison = await evil.command(drink)
     end = await evil.end(poison["run_id"])

@@ -25,6 +25,9 @@ async def gone_from_files(server: Server, word: str) -> None:
 
     async def gone() -> bool:
         server.stop()
+        if not server.place.compacts:
+            done = server.command("compact", "--store", server.store_url)
+            assert done.returncode == 0, done.stderr
         found = server.files_hold(word)
         server.start()
         return not found

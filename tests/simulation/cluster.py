@@ -17,7 +17,7 @@ from goldenpath.server.auth import Principal
 from goldenpath.server.service import Service
 from goldenpath.server.settings import ServerSettings
 from goldenpath.server.socket import Socket
-from goldenpath.store.interface import Activation, Append, Batch, Position
+from goldenpath.store.interface import Activation, Append, Batch, HostReport, Position, Pulse
 from goldenpath.testing.faulty_store import FaultyStore
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
@@ -125,9 +125,13 @@ class WitnessedStore(MemoryStore):
         # Frames are many. By name, as planted mistakes of a read take the rest of its arguments.
         return super().read(user, position, min(limit, 7), max_bytes=max_bytes)
 
-    async def renew(self, host: HostId) -> None:
-        await super().renew(host)
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
+        pulse = await super().renew(host, report)
         self._written.renewed[host] = asyncio.get_running_loop().time()
+        return pulse
+
+    def now_ms(self) -> int:
+        return EPOCH_MS + int(asyncio.get_running_loop().time() * 1000)
 
     def doubt(self) -> None:
         self._doubted = asyncio.get_running_loop().time()
@@ -220,6 +224,7 @@ class Machine:
             auth: Any = None
             self.service = Service(host, auth, SETTINGS, "simulated")
             await self._leave.wait()
+            await host.drain(self._cluster.stream().choice((0.0, 0.5, 3.0)))
             self.service = None
             for link in list(self.links):
                 link.cut()

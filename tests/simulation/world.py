@@ -145,7 +145,7 @@ class World:
         for _ in range(2 * int(_BOUND)):
             await asyncio.sleep(0.5)
             hosts = [m.host for m in self.cluster.machines if m.host is not None]
-            busy = any(h.engines or h._waiters or h._unreleased for h in hosts)
+            busy = any(h.engines or h._waiters or h._doubtful for h in hosts)
             if not busy and not any(self._waits_for(user) for user in self.users):
                 break
         self.report.problems += self.cluster.failures

@@ -356,12 +356,50 @@ class AnyoneMayRelease(MemoryStore):
         await super().release(user, self.disk.user(user).epoch)
 
 
+@breaks("L6")
+class HeldByAnybody(MemoryStore):
+    async def held(self, host: Any) -> Any:
+        return {u: r.epoch for u, r in self.disk.users.items() if r.holder is not None}
+
+
+@breaks("L6")
+class HeldUnderTheFirstEpoch(MemoryStore):
+    async def held(self, host: Any) -> Any:
+        return dict.fromkeys(await super().held(host), 1)
+
+
+@breaks("L7")
+class HostsAsTheyBegan(MemoryStore):
+    """What a host says later of itself is not heard."""
+
+    async def renew(self, host: Any, report: Any) -> Any:
+        known = self.disk.hosts.get(host)
+        return await super().renew(host, report if known is None else known.report)
+
+
+@breaks("D3")
+class DemandOfOthers(MemoryStore):
+    """Every host is sent to everybody who waits."""
+
+    async def demand(self, now_ms: int, limit: int = 1000, host: Any = None) -> Any:
+        return await super().demand(now_ms, limit)
+
+
+@breaks("D3")
+class OwnUsersAreNoDemand(MemoryStore):
+    """A command that another host accepted is not found."""
+
+    async def demand(self, now_ms: int, limit: int = 1000, host: Any = None) -> Any:
+        found = await super().demand(now_ms, limit, host)
+        return [u for u in found if host is None or self.disk.user(u).holder != host]
+
+
 @breaks("D1")
 class DemandOfTheRefused(MemoryStore):
     """Refused commands count as waiting."""
 
-    async def demand(self, now_ms: int, limit: int = 1000) -> Any:
-        found = await super().demand(now_ms, limit)
+    async def demand(self, now_ms: int, limit: int = 1000, host: Any = None) -> Any:
+        found = await super().demand(now_ms, limit, host)
         return found + [u for u, r in self.disk.users.items() if r.inbox and u not in found]
 
 

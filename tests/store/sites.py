@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import shutil
 from pathlib import Path
 from typing import Any
 
+from goldenpath.store import postgres
 from goldenpath.store.interface import Store
 from goldenpath.store.sqlite import SqliteStore, open_store
 from goldenpath.testing.memory_disk import Disk, restored
 from goldenpath.testing.memory_store import MemoryStore
+from tests.databases import Database, database, drop, empty_database
 
 _FULL = 120_000
 """Bytes: room for what the check wrote before, not for what it writes then."""
@@ -115,3 +118,63 @@ class KilledSqliteSite(SqliteSite):
         await store._core._writer.run(copy)  # pyright: ignore[reportPrivateUsage]
         await store.close()
         self._directory = left
+
+
+class PostgresSite:
+    """A database of the test's own, on a server that is there before."""
+
+    def __init__(self, version: int, directory: Path) -> None:
+        self._version = version
+        self._directory = directory
+        self._databases: list[Database] = []
+        self._stores: list[postgres.PostgresStore] = []
+
+    async def open(self) -> Store:
+        if not self._databases:
+            self._databases.append(await asyncio.to_thread(database, self._version))
+        else:
+            await self._stores.pop().close()
+            # What a host finds after it has waited for a lease; the waiting has tests of its own.
+            await self._sql("UPDATE goldenpath.users SET holder = NULL")
+        return await self._open(self._databases[0])
+
+    async def _open(self, database: Database) -> Store:
+        store = await postgres.open_store(database.url)
+        self._stores.append(store)
+        return store
+
+    async def _sql(self, text: str) -> str:
+        return await asyncio.to_thread(self._databases[0].sql, text)
+
+    async def restored(self, copy: Path) -> Store:
+        target = await asyncio.to_thread(empty_database, self._version)
+        self._databases.append(target)
+        await postgres.restore(target.url, copy)
+        return await self._open(target)
+
+    def path(self) -> Path:
+        return self._directory / "copy.image"
+
+    async def fill_disk(self, store: Store, full: bool) -> None:
+        # A disk that is really full has a test of its own; this is a database that writes nothing.
+        one = self._databases[0]
+        change = "SET default_transaction_read_only = on" if full else "RESET ALL"
+        for text in (
+            f"ALTER DATABASE {one.name} {change}",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            f" WHERE datname = '{one.name}' AND pid <> pg_backend_pid()",
+        ):
+            await asyncio.to_thread(one.server.sql, text)
+
+    def traces(self, text: str) -> bool:
+        one = self._databases[0]
+        one.sql("CHECKPOINT")
+        number = one.sql(f"SELECT oid FROM pg_database WHERE datname = '{one.name}'")
+        files = (one.server.data / "base" / number).iterdir()
+        return any(text.encode() in file.read_bytes() for file in files)
+
+    async def close(self) -> None:
+        for store in self._stores:
+            await store.close()
+        for one in self._databases:
+            await asyncio.to_thread(drop, one)

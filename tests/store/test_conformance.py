@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import versions
 from tests.store.clauses import CHECKS
-from tests.store.sites import KilledSqliteSite, MemorySite, SqliteSite
+from tests.store.sites import KilledSqliteSite, MemorySite, PostgresSite, SqliteSite
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +18,7 @@ SITES: dict[str, Any] = {
     "memory": lambda _: MemorySite(),
     "sqlite": SqliteSite,
     "sqlite-killed": KilledSqliteSite,
+    **{f"postgres{version}": partial(PostgresSite, version) for version in versions()},
 }
 
 

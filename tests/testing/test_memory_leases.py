@@ -8,6 +8,7 @@ import pytest
 
 from goldenpath.errors import LeaseHeldError
 from goldenpath.model.ids import HostId, Mark, UserId
+from goldenpath.store.interface import HostReport
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 
@@ -22,7 +23,7 @@ async def stores() -> tuple[MemoryStore, MemoryStore]:
     """The first host holds the lease."""
     disk = Disk()
     one, two = (MemoryStore(disk, lease_seconds=LEASE) for _ in range(2))
-    await one.renew(ONE)
+    await one.renew(ONE, HostReport())
     await one.acquire(ADA, ONE, Mark("m1"))
     return one, two
 
@@ -30,7 +31,7 @@ async def stores() -> tuple[MemoryStore, MemoryStore]:
 async def test_a_host_that_renews_keeps_its_leases(stores: tuple[MemoryStore, MemoryStore]) -> None:
     one, two = stores
     for _ in range(6):
-        await one.renew(ONE)
+        await one.renew(ONE, HostReport())
         with pytest.raises(LeaseHeldError):
             await two.acquire(ADA, TWO, Mark("m2"))
         await asyncio.sleep(LEASE / 3)
@@ -50,7 +51,7 @@ async def test_a_silent_host_loses_them_after_a_lease_and_not_before(
 
 async def test_looking_begins_anew_after_an_error(stores: tuple[MemoryStore, MemoryStore]) -> None:
     _, two = stores
-    await two.renew(TWO)
+    await two.renew(TWO, HostReport())
     await asyncio.sleep(2 * LEASE)
     two.doubt()
     with pytest.raises(LeaseHeldError):

@@ -22,7 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--replace",
         action="store_true",
-        help="where a store exists; it is kept as *.before-restore",
+        help="where a store exists; it is kept as *.before-restore-N",
     )
     add_flags(parser, ["store"])
 

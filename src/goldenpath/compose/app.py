@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from goldenpath.compose.assembly import Assembly, Authenticate, assembled
-from goldenpath.compose.stores import store_path
+from goldenpath.compose.stores import check_url
 from goldenpath.config import Settings, application_options, load_settings
 from goldenpath.engine.definitions import Agent, AgentRegistry
 from goldenpath.engine.ports import Clock
@@ -33,11 +33,12 @@ NOT_RUNNING = (
 class App:
     """Agents with a store and a way to know users: what `goldenpath serve MODULE:APP` serves.
 
-    `store` is a URL, `sqlite:///goldenpath.db` without. `authenticate` is an application's own way
-    to tell the user of a request (None: nobody); without it tokens are checked as configured.
-    `options` are other settings by their names, such as `durability="process"`,
-    `limit_run="10m"` or `limit_runs_at_once=5`. Flags, environment and `goldenpath.toml` win over
-    all of them. Raises `ConfigError` for what cannot work.
+    `store` is a URL: `sqlite:///goldenpath.db` without, or `postgresql://...`, which several hosts
+    can share. `authenticate` is an application's own way to tell the user of a request (None:
+    nobody); without it tokens are checked as configured. `options` are other settings by their
+    names, such as `durability="process"`, `limit_run="10m"` or `limit_runs_at_once=5`. Flags,
+    environment and `goldenpath.toml` win over all of them. Raises `ConfigError` for what cannot
+    work.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class App:
         self.routes = tuple(routes)
         self.options = application_options(options)
         if store is not None:
-            store_path(store)
+            check_url(store)
             self.options["store"] = store
         self._assembly: Assembly | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.host import EngineHost
 from goldenpath.engine.ports import Clock
 from goldenpath.model.ids import UserId
-from goldenpath.server.app import Server, build_asgi
+from goldenpath.server.app import Server, build_asgi, software_version
 from goldenpath.server.auth import ApplicationUsers
 from goldenpath.server.settings import ServerSettings
 from goldenpath.telemetry.metrics import Metrics
@@ -68,7 +69,15 @@ async def assembled(
     store = await open_store(settings.store, settings.durability)
     try:
         telemetry = Metrics(store.stats)
-        host = EngineHost(store, agents, limits=settings.limits, clock=clock, observer=telemetry)
+        host = EngineHost(
+            store,
+            agents,
+            limits=settings.limits,
+            clock=clock,
+            observer=telemetry,
+            name=settings.name or f"{socket.gethostname()}:{settings.port}",
+            version=software_version(),
+        )
         server = build_asgi(
             host, auth, ServerSettings(allow_origins=settings.allow_origin), extra_routes
         )

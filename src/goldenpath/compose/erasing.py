@@ -1,31 +1,43 @@
-"""Erases a user from a store whose server is stopped."""
+"""Erases a user from outside of the servers."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from goldenpath.compose.stores import open_store, require_file, store_path
+from msgspec.structs import replace
+
+from goldenpath.compose.stores import is_postgres, open_store, require_file, store_path
 from goldenpath.engine.context import RunContext
 from goldenpath.engine.definitions import AgentRegistry, agent
 from goldenpath.engine.host import EngineHost
 from goldenpath.errors import RunEndedError, StoreOpenError
 from goldenpath.model.commands import Forget
-from goldenpath.model.ids import CommandId, UserId
-from goldenpath.store.interface import Store
+from goldenpath.model.ids import CommandId, HostId, UserId
+from goldenpath.store.interface import HostReport, Pulse, Store
 
 
 class _WithoutDemand:
-    """A store in which nobody waits, so that no other user's run begins meanwhile."""
+    """A store in which nobody waits, so that no other user's run begins here meanwhile."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+    async def demand(
+        self, now_ms: int, limit: int = 1000, host: HostId | None = None
+    ) -> list[UserId]:
         """Nobody; see `Store.demand`."""
         return []
 
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
+        """As a host that takes nobody up; see `Store.renew`."""
+        return await self._store.renew(host, replace(report, draining=True))
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+_ALIVE_MS = 10_000
+"""A host that renewed less long ago may serve."""
 
 
 @agent("erasing", description="Stands where a host wants an agent; no run of it begins.")
@@ -36,10 +48,11 @@ async def _erasing(run: RunContext, message: str) -> str | None:
 async def erase_user(url: str, user: UserId) -> bool:
     """End the user's runs and erase everything; False if the store does not know the user.
 
-    Raises `StoreOpenError` beside a running server, which can do it itself.
+    Raises `StoreOpenError` beside a running server of a file, which can do it itself. Of servers
+    that share a database whoever has the user does it.
     """
-    path = store_path(url)
-    require_file(path)
+    if not is_postgres(url):
+        require_file(store_path(url))
     try:
         store = await open_store(url, "full")
     except StoreOpenError as error:
@@ -53,7 +66,9 @@ async def erase_user(url: str, user: UserId) -> bool:
         host = EngineHost(cast("Store", _WithoutDemand(store)), AgentRegistry([_erasing]))
         async with host.running():
             await host.submit(user, CommandId(host.ids.new()), Forget())
-        await store.compact()
+        # Tables are not locked under hosts that serve from them.
+        others = [view for view in await store.hosts() if view.host != host.host_id]
+        await store.compact(locking=not any(view.age_ms < _ALIVE_MS for view in others))
         return True
     finally:
         await store.close()

@@ -6,7 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from goldenpath.compose.stores import store_path
+import anyio
+
+from goldenpath.compose.stores import is_postgres, require_driver, store_path
 from goldenpath.errors import ConfigError
 from goldenpath.store.sqlite.connection import FileLock, check_reader_file
 
@@ -14,13 +16,28 @@ _BESIDE = ("", "-wal", "-shm")
 """The files of a store, by what their names end with."""
 
 
-def restore_store(url: str, copy: Path, *, replace: bool) -> Path | None:
+def restore_store(url: str, copy: Path, *, replace: bool) -> str | None:
     """Put `copy` where the store is; gives where the old one is kept, if there was one.
 
     The store must be stopped. A start after it makes new activations, so that readers who had read
     further than the copy goes are told to begin anew. Raises `ConfigError`, `StoreOpenError`.
     """
-    path = store_path(url).absolute()
+    if is_postgres(url):
+        return anyio.run(_restore_database, url, copy, replace)
+    kept = _restore_file(store_path(url).absolute(), copy, replace)
+    return None if kept is None else str(kept)
+
+
+async def _restore_database(url: str, copy: Path, replace: bool) -> str | None:
+    require_driver()
+    from goldenpath.store import postgres
+
+    kept = await postgres.set_aside(url) if replace else None
+    await postgres.restore(url, copy)
+    return kept and f"schema {kept}"
+
+
+def _restore_file(path: Path, copy: Path, replace: bool) -> Path | None:
     check_reader_file(copy).close()
     lock = FileLock(path)
     try:

@@ -96,7 +96,7 @@ async def serve(
                     },
                 )
                 if ready is None or await ready(url_of(listener)):
-                    await _until(stopping, tasks)
+                    await _until(stopping, assembly.host.asked_to_leave, tasks)
                 logger.info("draining", extra={"seconds": settings.drain})
                 await assembly.finish(settings.drain)
             finally:
@@ -126,13 +126,16 @@ async def serve_to_the_end(app: App, settings: Settings) -> None:
         os._exit(0)
 
 
-async def _until(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for a signal, or for a server that ends by itself."""
-    asked = asyncio.create_task(stopping.wait())
+async def _until(
+    stopping: asyncio.Event, asked_to_leave: asyncio.Event, tasks: list[asyncio.Task[None]]
+) -> None:
+    """Wait for a signal, for an operator's word, or for a server that ends by itself."""
+    asked = [asyncio.create_task(event.wait()) for event in (stopping, asked_to_leave)]
     try:
-        await asyncio.wait([asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*asked, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        asked.cancel()
+        for task in asked:
+            task.cancel()
 
 
 def http_server(asgi: ASGIApp, settings: Settings) -> uvicorn.Server:

@@ -38,7 +38,7 @@ async def upkeep(store: Store, settings: Settings, now_ms: int) -> int:
     if settings.retention is not None:
         done += await _prune(store, now_ms - round(settings.retention * 1000), everything=True)
     # Also what users erased themselves leaves the files in the round after.
-    await store.compact()
+    await store.compact(locking=False)
     return done
 
 

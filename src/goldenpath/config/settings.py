@@ -42,9 +42,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ops_bind: Annotated[
         str, _About("address", "address of /metrics, /healthz and /readyz; keep it private")
     ] = "127.0.0.1:8701"
-    store: Annotated[str, _About("text", "where users' logs are kept: sqlite:///path")] = (
-        DEFAULT_STORE
-    )
+    name: Annotated[
+        str | None, _About("text", "what operators call this host; without: its hostname:port")
+    ] = None
+    store: Annotated[
+        str, _About("text", "where users' logs are kept: sqlite:///path or postgresql://...")
+    ] = DEFAULT_STORE
     durability: Annotated[
         Literal["full", "process"],
         _About("choice", "full: survives loss of power; process: only the process's death"),

@@ -56,6 +56,9 @@ class Execution:
         self._failure: Ending | None = None
         self._operations: set[asyncio.Future[Any]] = set()
         self._waits: dict[StepKey, int | None] = {}
+        self.unrepeatable: set[StepKey] = set()
+        """Tools whose body is under way and may not be called again."""
+        self._handed_over = False
         self._park_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -136,6 +139,12 @@ class Execution:
             self.emit(RunParked(reason=reason, remaining_ms=self.budget.remaining_ms))
             self.run.parked = reason
             self.stop("shutdown" if reason == "shutdown" else "parked")
+
+    def hand_over(self) -> None:
+        """Let another host go on as soon as nothing is under way that may not be called again."""
+        self._handed_over = self.agent.recover == "replay"
+        if self._handed_over and not self.unrepeatable:
+            self.park("shutdown")
 
     @property
     def stopping(self) -> Stop | None:
@@ -346,6 +355,8 @@ class Execution:
     async def complete(self, *entries: Body) -> Any:
         """Record a step's end; give its value when it is durable and its turn has come."""
         self.emit(*entries)
+        if self._handed_over:
+            self.hand_over()
         ended = next(e for e in entries if isinstance(e, StepCompleted))
         step = self.run.journal.steps[ended.key]
         try:

@@ -13,7 +13,8 @@ import msgspec
 from goldenpath.engine.bodies import Abandoned, until_done
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.limits import Limits
-from goldenpath.engine.ports import Clock, Ids, Observer, SystemClock, SystemIds
+from goldenpath.engine.ports import Clock, Ids, Observer, StoreClock, SystemClock, SystemIds
+from goldenpath.engine.sharing import Sharing
 from goldenpath.engine.ticks import Ticks
 from goldenpath.engine.user_engine import UserExecutionEngine
 from goldenpath.errors import (
@@ -25,11 +26,13 @@ from goldenpath.errors import (
 )
 from goldenpath.model.commands import AnyCommand, Receipt, Send, encode_command
 from goldenpath.model.ids import CommandId, HostId, RunId, UserId
-from goldenpath.store.interface import Refusal, Store
+from goldenpath.store.interface import HostReport, Pulse, Refusal, Store, Watch
 
 logger = logging.getLogger(__name__)
 
 _SCAN_SECONDS = 1.0
+_BREATH_SECONDS = 0.02
+"""When somebody else's users are free they come together: they are looked for once."""
 _RENEW_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _MOST_USERS = 100_000
@@ -58,16 +61,22 @@ class EngineHost:
         clock: Clock | None = None,
         ids: Ids | None = None,
         observer: Observer | None = None,
+        name: str = "",
+        version: str = "",
     ) -> None:
+        """`name` and `version` are what operators see of this host."""
         self.store = store
         self.agents = agents
         self.limits = limits or Limits()
-        self.clock: Clock = clock or SystemClock()
+        self._store_clock = StoreClock(clock or SystemClock())
+        self.clock: Clock = self._store_clock
         self.ids: Ids = ids or SystemIds()
         self.observer = observer or Observer()
         self.abandoned = Abandoned(self.limits.abandoned_bodies, self.observer)
         self.ticks = Ticks()
         self.host_id = HostId(self.ids.new())
+        self.asked_to_leave = asyncio.Event()
+        """An operator wants this host to drain and go."""
         self.quarantine: dict[UserId, str] = {}
         """Users whose log cannot be applied, and why. Others feel nothing of it."""
         self._engines: dict[UserId, UserExecutionEngine] = {}
@@ -81,8 +90,11 @@ class EngineHost:
         self._suspect_queue: deque[UserId] = deque()
         self._rates: dict[UserId, tuple[float, float]] = {}
         self._locks: dict[UserId, asyncio.Lock] = {}
-        self._unreleased: dict[UserId, int] = {}
-        """Epochs that have ended, of leases that could not be given back yet."""
+        self._sharing = Sharing(self.host_id)
+        self._name, self._version = name, version
+        self._doubtful = False
+        """The store may not have what this host believes: its leases are to be compared."""
+        self._look_soon = asyncio.Event()
         self._lapses = 0
         self._renewed: float | None = None
         """When the last renewal that succeeded was begun, on the monotonic clock."""
@@ -95,6 +107,7 @@ class EngineHost:
     async def running(self) -> AsyncGenerator[EngineHost]:
         """Serve until left; runs in memory are parked then, for the next start to go on with."""
         self._running = True
+        self.store.on_news(self._heard)
         beat = asyncio.create_task(self._beat(), name="goldenpath-beat")
         scan = asyncio.create_task(self._scan(), name="goldenpath-scan")
         try:
@@ -106,7 +119,7 @@ class EngineHost:
             await asyncio.wait({beat, scan})
             await self.drain(0)
             with suppress(StoreUnavailableError):
-                await self._release_again()
+                await self._compare_leases()
             self._running = False
 
     @property
@@ -125,10 +138,14 @@ class EngineHost:
         return sum(engine.waiting for engine in self._engines.values())
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, let runs end within `seconds`, park the rest, free the leases."""
+        """Accept nothing more, let runs end within `seconds`, park the rest, free the leases.
+
+        Where other hosts take users up, runs go over to them at once, but for those in the middle
+        of a tool that may not be called again.
+        """
         self._draining = True
         for engine in list(self._engines.values()):
-            engine.drain()
+            engine.drain(hand_over=not self._sharing.alone)
         if self._tasks and seconds > 0:
             await asyncio.wait(set(self._tasks.values()), timeout=seconds)
         for engine in list(self._engines.values()):
@@ -143,19 +160,61 @@ class EngineHost:
 
     async def _beat(self) -> None:
         lease = self.store.lease_seconds
-        pause = _RENEW_SECONDS if lease is None else min(_RENEW_SECONDS, lease / 4)
+        pause = _RENEW_SECONDS if lease is None else min(_RENEW_SECONDS, lease / 6)
         while True:
             began = self.clock.monotonic()
             try:
-                await self.store.renew(self.host_id)
+                pulse = await self.store.renew(self.host_id, self._report())
                 if self._renewed is not None and not self._sure():
                     self._lapses += 1  # too late: what was held then may be another's now
+                    self._doubtful = True
                 self._renewed = began
-                if self._unreleased:
-                    await self._release_again()
+                self._take_in(pulse)
+                await self._compare_leases()
             except StoreUnavailableError as error:
+                self._doubtful = True
                 logger.warning("the store does not answer: %s", error)
             await asyncio.sleep(pause)
+
+    def _report(self) -> HostReport:
+        return HostReport(
+            name=self._name,
+            version=self._version,
+            engines=len(self._tasks),
+            waiting=self.waiting,
+            draining=self._draining,
+        )
+
+    def _take_in(self, pulse: Pulse) -> None:
+        self._store_clock.set(pulse.now_ms)
+        self._sharing.seen(pulse.others, len(self._tasks))
+        if pulse.found_dead:
+            self._look_soon.set()
+        if pulse.leave:
+            self.asked_to_leave.set()
+
+    async def _compare_leases(self) -> None:
+        """After trouble with the store: end engines whose lease is gone, give back what has none.
+
+        A lease may be lost by a failover that lost it, and one that was given back come again so;
+        and one whose answer never came is held by a host that does not know.
+        """
+        if not self._doubtful:
+            return
+        self._doubtful = False
+        engines = dict(self._engines)
+        try:
+            held = await self.store.held(self.host_id)
+            for user, engine in engines.items():
+                if held.get(user) != engine.activation.epoch and self._engines.get(user) is engine:
+                    engine.begin_anew()
+            for user, epoch in held.items():
+                if user not in self._tasks:
+                    await self.store.release(user, epoch)
+                    self._look_soon.set()
+        except StoreUnavailableError:
+            self._doubtful = True
+            raise
 
     def _sure(self) -> bool:
         lease = self.store.lease_seconds
@@ -173,17 +232,30 @@ class EngineHost:
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
         while True:
+            self._look_soon.clear()
             await self._wake_who_waits()
-            await asyncio.sleep(_SCAN_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SCAN_SECONDS):
+                    await self._look_soon.wait()
+                    await asyncio.sleep(_BREATH_SECONDS)
 
     async def _wake_who_waits(self) -> None:
         try:
-            for user in await self.store.demand(self.clock.now_ms(), _MOST_USERS):
-                # The engine that runs here knows of what it was asked here, not elsewhere.
-                if user not in self._engines or self.store.lease_seconds is not None:
-                    self.wake(user)
+            users = await self.store.demand(self.clock.now_ms(), _MOST_USERS, self.host_id)
         except StoreUnavailableError as error:
             logger.warning("cannot look for demand: %s", error)
+            return
+        here = [user for user in users if user in self._tasks]
+        others = (user for user in users if user not in self._tasks)
+        for user in [*here, *self._sharing.mine(others, self.clock.monotonic())]:
+            self.wake(user)
+
+    def _heard(self, user: UserId | None) -> None:
+        """Another host made a command of a user durable, or (None) gave one back who waits."""
+        if user is None:
+            self._look_soon.set()
+        elif user in self._tasks:
+            self.wake(user)
 
     async def look(self) -> None:
         """Have whoever waits look at the clock now: somebody moved it."""
@@ -207,12 +279,14 @@ class EngineHost:
         key = (user, command_id)
         waiter: asyncio.Future[Receipt | Refusal] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(key, []).append(waiter)
+        # Where hosts share the store, the engine that answers may be another's.
+        watch = None if self.store.lease_seconds is None else self.store.watch(user)
         try:
             submission = await self.store.submit(user, command_id, body, self.clock.now_ms())
             if submission.receipt is not None:
                 return _answer(submission.receipt, duplicate=True)
             self.wake(user)
-            outcome = await self._outcome(user, command_id, waiter)
+            outcome = await self._outcome(user, command_id, waiter, watch)
             if isinstance(command, Send) and isinstance(outcome, Receipt):
                 # Its receipt and the run's first event became durable in one append.
                 self.observer.first_event(self.clock.monotonic() - began)
@@ -220,6 +294,8 @@ class EngineHost:
         except StoreUnavailableError as error:
             raise _unavailable("The service cannot store anything at the moment.") from error
         finally:
+            if watch is not None:
+                watch.close()
             waiters = self._waiters.get(key)
             if waiters is not None:
                 waiters.remove(waiter)
@@ -255,13 +331,19 @@ class EngineHost:
         return allowed
 
     async def _outcome(
-        self, user: UserId, command_id: CommandId, waiter: asyncio.Future[Receipt | Refusal]
+        self,
+        user: UserId,
+        command_id: CommandId,
+        waiter: asyncio.Future[Receipt | Refusal],
+        watch: Watch | None,
     ) -> Receipt | Refusal:
         deadline = self.clock.monotonic() + _UNAVAILABLE_SECONDS
         while True:
-            await until_done(waiter, _POLL_SECONDS)
+            grown = await _waited(waiter, watch)
             if waiter.done():
                 return waiter.result()
+            if grown and user in self._engines:
+                continue  # it will tell
             # Settled by another host, or by an engine that is gone: the store knows.
             outcome = await self.store.outcome(user, command_id)
             if outcome is not None:
@@ -320,6 +402,7 @@ class EngineHost:
             async with self._acquiring:
                 activation = await self.store.acquire(user, self.host_id, self.ids.mark())
         except StoreUnavailableError:
+            self._doubtful = True  # it may have been given all the same
             return True
         except LeaseHeldError:
             return False
@@ -353,13 +436,7 @@ class EngineHost:
             await self.store.release(user, epoch)
         except StoreUnavailableError:
             # While this host lives no other one gets the user: it is given back with the next beat.
-            self._unreleased[user] = epoch
-
-    async def _release_again(self) -> None:
-        for user, epoch in list(self._unreleased.items()):
-            await self.store.release(user, epoch)
-            if self._unreleased.get(user) == epoch:
-                del self._unreleased[user]
+            self._doubtful = True
 
     # -- places ------------------------------------------------------------------------------
 
@@ -401,6 +478,21 @@ class EngineHost:
             self._suspect = None
             while self._suspect_queue:
                 self.wake(self._suspect_queue.popleft())
+
+
+async def _waited(waiter: asyncio.Future[Receipt | Refusal], watch: Watch | None) -> bool:
+    """Until the waiter is done, or for a while. True if the log has grown meanwhile."""
+    if watch is None:
+        await until_done(waiter, _POLL_SECONDS)
+        return False
+    grown = asyncio.ensure_future(watch.wait())
+    try:
+        await asyncio.wait(
+            {waiter, grown}, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        return grown.done()
+    finally:
+        grown.cancel()
 
 
 def _find(error: BaseException, types: tuple[type[Exception], ...]) -> Exception | None:

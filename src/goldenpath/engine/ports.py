@@ -76,6 +76,30 @@ class SystemClock:
         return asyncio.get_running_loop().time()
 
 
+class StoreClock:
+    """The wall clock of the store, where it has one: hosts that share it agree about the time.
+
+    It goes on by this machine's monotonic clock between two looks, so that a wall clock that is
+    wrong, or jumps, changes nothing.
+    """
+
+    def __init__(self, own: Clock) -> None:
+        self._own = own
+        self._ahead_ms: float | None = None
+
+    def set(self, now_ms: int | None) -> None:
+        """Take over what the store's clock shows now; None: it has none."""
+        self._ahead_ms = None if now_ms is None else now_ms - self._own.monotonic() * 1000
+
+    def now_ms(self) -> int:
+        if self._ahead_ms is None:
+            return self._own.now_ms()
+        return round(self._own.monotonic() * 1000 + self._ahead_ms)
+
+    def monotonic(self) -> float:
+        return self._own.monotonic()
+
+
 class SystemIds:
     """UUIDv7 of the machine's clock and the operating system's randomness."""
 

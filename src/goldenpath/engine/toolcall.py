@@ -61,6 +61,7 @@ class ToolCall:
             raise
         finally:
             self._open = False
+            execution.unrepeatable.discard(self._key)
             if self._progress_timer is not None:
                 self._progress_timer.cancel()
         entries = self._end(outcome)
@@ -221,6 +222,8 @@ class ToolCall:
         if tool.context_parameter is not None:
             arguments[tool.context_parameter] = self._context(seconds, alive)
         self._engine.observer.body_entered(execution.run.run_id, self._key)
+        if not tool.idempotent:
+            execution.unrepeatable.add(self._key)
         body = bodies.call(tool.function, arguments, tool.is_async, self._engine.threads)
         limits, what = self._engine.limits, f"tool {tool.name}"
         try:

@@ -218,9 +218,13 @@ class UserExecutionEngine:
         self._leaving = False
         self._woken.set()
 
-    def drain(self) -> None:
-        """Begin no more runs; leave when those in memory have ended."""
+    def drain(self, *, hand_over: bool = False) -> None:
+        """Begin no more runs; leave when those in memory have ended, or may go elsewhere."""
         self._draining = True
+        if hand_over:
+            for run in list(self.runs.values()):
+                if run.execution is not None:
+                    run.execution.hand_over()
         self._woken.set()
 
     def shutdown(self) -> None:

@@ -299,6 +299,10 @@ class AnswerText:
         ]
 
 
+SHOWN: frozenset[str] = frozenset({"agent_output", "tool_executing", "tool_completed"})
+"""Types of the entries that `open_run_view` reads."""
+
+
 def open_run_view(entries: Iterable[Entry]) -> tuple[list[OpenPart], list[OpenTool]]:
     """What a client needs to show of one open run: its parts so far, its open tools.
 

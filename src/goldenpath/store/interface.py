@@ -43,9 +43,13 @@ Leases
      not renew for `lease_seconds`, on its own monotonic clock and without an error in between.
  L4  `release` gives the lease back; releasing an older epoch does nothing.
  L5  A restored or wiped store never repeats a mark.
+ L6  `held` is every user whose lease a host has, with the epoch under which it has it.
+ L7  `hosts` lists whoever renewed, with what it last said of itself, until it is closed.
 Demand
  D1  `demand(now)` lists users with waiting commands or with due <= now, and only those.
  D2  `due` is what the last append said; None clears it.
+ D3  `demand(now, host)` leaves out whom another host serves that is seen to live, and of the
+     host's own users those without a waiting command: their engines know when they are due.
 Projections
  P1  Threads, runs, messages, approvals and receipts reflect every append that returned before the
      read, each list as of one moment, and equal the fold of `model.projections` over the log.
@@ -73,7 +77,7 @@ Keeping
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -208,6 +212,46 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says of itself, for operators and for sharing the work."""
+
+    name: str = ""
+    version: str = ""
+    engines: int = 0
+    waiting: int = 0
+    """Runs that wait for their turn."""
+    draining: bool = False
+
+
+class LivingHost(NamedTuple):
+    """A host that is seen to renew."""
+
+    host: HostId
+    report: HostReport
+
+
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a renewal shows. `now_ms` is the store's clock (Unix milliseconds), if it has one."""
+
+    now_ms: int | None = None
+    others: list[LivingHost] = msgspec.field(default_factory=list[LivingHost])
+    found_dead: bool = False
+    """Another host was found dead, the first time now: its users wait."""
+    leave: bool = False
+    """An operator asked this host to drain and go."""
+
+
+class HostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A host as an operator sees it."""
+
+    host: HostId
+    report: HostReport
+    leases: int
+    started_ms: int
+    age_ms: int
+    """Since its last renewal, by the store's clock."""
+
+
 class CommitStats(msgspec.Struct):
     """Running totals for metrics: groups, operations in them, seconds spent committing."""
 
@@ -276,11 +320,29 @@ class Store(Protocol):
     # leases and demand
     async def acquire(self, user: UserId, host: HostId, mark: Mark) -> Activation: ...
     async def release(self, user: UserId, epoch: int) -> None: ...
-    async def renew(self, host: HostId) -> None:
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
         """Say that the host lives, and look whether the others do."""
         ...
 
-    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]: ...
+    async def held(self, host: HostId) -> dict[UserId, int]:
+        """See clause L6."""
+        ...
+
+    async def hosts(self) -> list[HostView]:
+        """See clause L7."""
+        ...
+
+    def on_news(self, tell: Callable[[UserId | None], None]) -> None:
+        """Have `tell` called when another host has made a user's command durable, or (None) has
+        given a user back who waits. A hint: it may be lost, or come for nothing."""
+        ...
+
+    async def demand(
+        self, now_ms: int, limit: int = 1000, host: HostId | None = None
+    ) -> list[UserId]:
+        """See clauses D1 and D3."""
+        ...
+
     async def next_due(self) -> int | None:
         """The least due (Unix milliseconds) of any user, to sleep until; None without."""
         ...
@@ -329,8 +391,11 @@ class Store(Protocol):
         """Prune runs that ended before; with `everything` erase them (retention). Count done."""
         ...
 
-    async def compact(self) -> None:
-        """Leave no trace of erased text in the store's files."""
+    async def compact(self, *, locking: bool = True) -> None:
+        """Leave no trace of erased text in the store's files.
+
+        Without `locking` as far as that goes while everybody else goes on.
+        """
         ...
 
     async def backup(self, target: Path) -> None: ...

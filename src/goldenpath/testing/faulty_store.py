@@ -52,7 +52,7 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in ("watch", "status", "stats", "close"):
+        if name in ("watch", "on_news", "status", "stats", "close"):
             return method
 
         # What every call asks for, without the detour that `__getattr__` is for attributes.

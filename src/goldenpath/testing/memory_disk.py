@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import ORIGIN_MARK, CommandId, DeviceId, HostId, Mark, RunId, UserId
 from goldenpath.model.projections import Rows
 from goldenpath.model.views import RunRow
-from goldenpath.store.interface import PendingCommand, Position, Refusal
+from goldenpath.store.interface import HostReport, PendingCommand, Position, Refusal
 
 
 @dataclass
@@ -69,6 +70,16 @@ class UserRecord:
         raise PositionError(f"({mark}, {cursor}) is not a position of this log")
 
 
+@dataclass
+class HostBeat:
+    """How often a host has renewed, what it last said, and when (seconds of the event loop)."""
+
+    count: int
+    report: HostReport
+    started: float
+    renewed: float
+
+
 class Notified(Protocol):
     """Somebody who waits for news of a user, in whichever store on this disk."""
 
@@ -81,7 +92,9 @@ class Disk:
     def __init__(self) -> None:
         self.users: dict[UserId, UserRecord] = {}
         self.writable = True
-        self.beats: dict[HostId, int] = {}
+        self.hosts: dict[HostId, HostBeat] = {}
+        self.told: dict[object, Callable[[UserId | None], None]] = {}
+        """Whom to tell of commands and of demand, by their stores."""
         self.watches: dict[UserId, dict[Notified, None]] = {}
 
     def user(self, user: UserId) -> UserRecord:

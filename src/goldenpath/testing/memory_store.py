@@ -7,7 +7,8 @@ Every mutating operation is one synchronous step on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -40,17 +41,21 @@ from goldenpath.store.interface import (
     CommitStats,
     Found,
     History,
+    HostReport,
+    HostView,
+    LivingHost,
     OpenRun,
     PendingCommand,
     Position,
+    Pulse,
     Refusal,
     StoreStatus,
     Submission,
     UndeliveredAnswer,
     Watch,
 )
-from goldenpath.store.words import matches
-from goldenpath.testing.memory_disk import Disk, InboxRow, UserRecord, keep_backup
+from goldenpath.store.words import hits
+from goldenpath.testing.memory_disk import Disk, HostBeat, InboxRow, UserRecord, keep_backup
 
 _REFUSAL_MS = 3_600_000
 _PRUNED = frozenset({"agent_output", "agent_thinking", "tool_progress", "step_started",
@@ -114,8 +119,9 @@ class MemoryStore:
         self.stats = CommitStats()
         self.lease_seconds = lease_seconds
         self.dead = False
-        self._beats: dict[HostId, tuple[int, float]] = {}
+        self._seen: dict[HostId, tuple[int, float]] = {}
         """What was seen of other hosts: their beat, and since when it has been that."""
+        self._found_dead: set[HostId] = set()
         if lease_seconds is None:
             # A process that starts finds the leases of the one before it dead.
             for record in self.disk.users.values():
@@ -123,6 +129,7 @@ class MemoryStore:
 
     async def close(self) -> None:
         self.dead = True
+        self.disk.told.pop(self, None)
 
     def status(self) -> StoreStatus:
         if self.disk.writable and not self.dead:
@@ -174,6 +181,7 @@ class MemoryStore:
             del record.inbox[command_id]
         record.inbox[command_id] = InboxRow(PendingCommand(command_id, body, digest))
         self._notify(user)
+        self._tell(user)
         return Submission("new")
 
     async def pending(self, user: UserId) -> list[PendingCommand]:
@@ -301,38 +309,95 @@ class MemoryStore:
         record = self._write(user)
         if record.epoch == epoch:
             record.holder = None
+            if record.due_ms == 0 or any(row.refusal is None for row in record.inbox.values()):
+                self._tell(None)
 
-    async def renew(self, host: HostId) -> None:
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
         self._alive()
-        self.disk.beats[host] = self.disk.beats.get(host, 0) + 1
-        for other in dict.fromkeys(record.holder for record in self.disk.users.values()):
-            if other is not None and other != host:
-                self._lives(other)
+        now = asyncio.get_running_loop().time()
+        hosts = self.disk.hosts
+        beat = hosts.setdefault(host, HostBeat(0, report, now, now))
+        beat.count, beat.report, beat.renewed = beat.count + 1, report, now
+        if self.lease_seconds is None:
+            return Pulse(now_ms=self.now_ms())
+        holders = (record.holder for record in self.disk.users.values())
+        others = [
+            other for other in {**hosts, **dict.fromkeys(holders)} if other not in (None, host)
+        ]
+        lives = {other: self._lives(other) for other in others}
+        dead = {other for other in others if not lives[other]}
+        found, self._found_dead = dead - self._found_dead, dead
+        living = [LivingHost(other, hosts[other].report) for other in others
+                  if lives[other] and other in hosts]  # fmt: skip
+        return Pulse(now_ms=self.now_ms(), others=living, found_dead=bool(found))
+
+    def now_ms(self) -> int | None:
+        """The clock of the database, if it has one."""
+        return None
+
+    async def held(self, host: HostId) -> dict[UserId, int]:
+        self._alive()
+        users = self.disk.users.items()
+        return {user: record.epoch for user, record in users if record.holder == host}
+
+    async def hosts(self) -> list[HostView]:
+        now = asyncio.get_running_loop().time()
+        return [
+            HostView(
+                host=host,
+                report=beat.report,
+                leases=len(await self.held(host)),
+                started_ms=int(beat.started * 1000),
+                age_ms=int((now - beat.renewed) * 1000),
+            )
+            for host, beat in self.disk.hosts.items()
+        ]
+
+    def on_news(self, tell: Callable[[UserId | None], None]) -> None:
+        # In the context of whoever wants to hear it, not of whoever makes it known.
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+        def told(user: UserId | None) -> None:
+            loop.call_soon(tell, user, context=context)
+
+        self.disk.told[self] = told
+
+    def _tell(self, user: UserId | None) -> None:
+        for store, tell in tuple(self.disk.told.items()):
+            if store is not self:
+                tell(user)
 
     def _lives(self, host: HostId) -> bool:
         """Look at a host's beat; False if it has stood still for a lease's time."""
         if self.lease_seconds is None:
             return True
         now = asyncio.get_running_loop().time()
-        beat = self.disk.beats.get(host, 0)
-        seen, since = self._beats.get(host, (None, now))
+        beat = self.disk.hosts[host].count if host in self.disk.hosts else 0
+        seen, since = self._seen.get(host, (None, now))
         if seen != beat:
-            self._beats[host] = (beat, now)
+            self._seen[host] = (beat, now)
             return True
         return now - since < self.lease_seconds
 
     def doubt(self) -> None:
         """The database did not answer: whom it did not answer either may live, though silent."""
-        self._beats.clear()
+        self._seen.clear()
 
-    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+    async def demand(
+        self, now_ms: int, limit: int = 1000, host: HostId | None = None
+    ) -> list[UserId]:
         self._alive()
-        return [
-            user
-            for user, record in self.disk.users.items()
-            if any(row.refusal is None for row in record.inbox.values())
-            or (record.due_ms is not None and record.due_ms <= now_ms)
-        ][:limit]
+        found: list[UserId] = []
+        for user, record in self.disk.users.items():
+            waits = any(row.refusal is None for row in record.inbox.values())
+            due = record.due_ms is not None and record.due_ms <= now_ms
+            if host is not None and record.holder == host:
+                due = False
+            elif host is not None and record.holder is not None and self._lives(record.holder):
+                continue
+            if waits or due:
+                found.append(user)
+        return found[:limit]
 
     async def next_due(self) -> int | None:
         self._alive()
@@ -413,10 +478,7 @@ class MemoryStore:
         runs = self._read(user).rows.runs.values()
         for row in sorted(runs, key=lambda row: row.first_seq, reverse=True):
             if row.parent_run_id is None:
-                if row.output and matches(row.output, words):
-                    found.append(Found(run=row, role="assistant"))
-                if matches(row.text, words):
-                    found.append(Found(run=row, role="user"))
+                found += hits(row, words)
         return found[:limit]
 
     # -- receipts of delivery ----------------------------------------------------------------
@@ -499,7 +561,7 @@ class MemoryStore:
             grown = bool(more)
         return tree
 
-    async def compact(self) -> None:
+    async def compact(self, *, locking: bool = True) -> None:
         self._alive()
 
     async def backup(self, target: Path) -> None:

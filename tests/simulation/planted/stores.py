@@ -123,9 +123,10 @@ def _accept_a_command_without_keeping_it(original: Any) -> Any:
 
 @plant(memory_store.MemoryStore, "demand")
 def _demand_without_the_inbox(original: Any) -> Any:
-    async def demand(self: Any, now_ms: int, limit: int = 1000) -> Any:
-        users = self.disk.users.items()
-        return [u for u, r in users if r.due_ms is not None and r.due_ms <= now_ms]
+    async def demand(self: Any, now_ms: int, limit: int = 1000, host: Any = None) -> Any:
+        asking, users = await original(self, now_ms, limit, host), self.disk.users
+        due = ((user, users[user].due_ms) for user in asking)
+        return [user for user, due_ms in due if due_ms is not None and due_ms <= now_ms]
 
     return demand
 

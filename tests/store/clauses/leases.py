@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from goldenpath.errors import LeaseHeldError, PositionError, StoreRefusedError
-from goldenpath.model.ids import CommandId, Mark, Seq
-from goldenpath.store.interface import Position, Refusal
+from goldenpath.model.ids import CommandId, Mark, Seq, UserId
+from goldenpath.store.interface import HostReport, Position, Refusal
 from tests.store.harness import (
     ADA,
     BOB,
@@ -118,6 +118,35 @@ async def l5_marks_are_those_that_were_given(site: Site) -> None:
 
 
 @clause
+async def l6_held_is_what_a_host_has(site: Site) -> None:
+    store = await site.open()
+    assert await store.held(HOST) == {}
+    first = await store.acquire(ADA, HOST, Mark("m1"))
+    await store.acquire(BOB, OTHER, Mark("m2"))
+    assert await store.held(HOST) == {ADA: first.epoch}
+    again = await store.acquire(ADA, HOST, Mark("m3"))
+    assert await store.held(HOST) == {ADA: again.epoch}
+    await store.release(ADA, first.epoch)
+    assert await store.held(HOST) == {ADA: again.epoch}
+    await store.release(ADA, again.epoch)
+    assert await store.held(HOST) == {} and set(await store.held(OTHER)) == {BOB}
+
+
+@clause
+async def l7_hosts_are_those_that_renewed(site: Site) -> None:
+    store = await site.open()
+    assert await store.hosts() == []
+    await store.renew(HOST, HostReport(name="one", engines=1))
+    pulse = await store.renew(HOST, HostReport(name="one", version="2", engines=3, draining=True))
+    assert HOST not in [other.host for other in pulse.others] and not pulse.leave
+    await store.acquire(ADA, HOST, Mark("m1"))
+    (view,) = await store.hosts()
+    assert view.host == HOST and view.leases == 1 and 0 <= view.age_ms < 60_000
+    assert view.report == HostReport(name="one", version="2", engines=3, draining=True)
+    assert view.started_ms >= 0
+
+
+@clause
 async def d1_demand_is_waiting_commands_or_due(site: Site) -> None:
     store = await site.open()
     assert await store.demand(NOW) == []
@@ -175,3 +204,25 @@ async def d2_next_due_is_the_least_of_all(site: Site) -> None:
     assert await store.next_due() == NOW + 3
     await bob.write()
     assert await store.next_due() == NOW + 5
+
+
+@clause
+async def d3_demand_leaves_out_whom_a_living_host_serves(site: Site) -> None:
+    store = await site.open()
+    cleo = UserId("cleo")
+    await store.renew(HOST, HostReport())
+    await store.renew(OTHER, HostReport())
+    ada, bob = await Engine.begin(store, ADA), await Engine.begin(store, BOB)
+    await ada.write(due_ms=NOW)
+    await bob.write(due_ms=NOW)
+    await submit(store, "a", user=BOB)
+    await submit(store, "a", user=cleo)
+    assert sorted(await store.demand(NOW)) == [ADA, BOB, cleo]
+    # Whoever asks finds the other host alive when it wants what is the other's.
+    await raises(LeaseHeldError, store.acquire(ADA, OTHER, Mark("m9")))
+    assert await store.demand(NOW, host=OTHER) == [cleo]
+    assert sorted(await store.demand(NOW, host=HOST)) == [BOB, cleo]
+    assert len(await store.demand(NOW, 1, HOST)) == 1
+    await store.release(ADA, ada.activation.epoch)
+    assert sorted(await store.demand(NOW, host=OTHER)) == [ADA, cleo]
+    assert sorted(await store.demand(NOW, host=HOST)) == [ADA, BOB, cleo]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
+from itertools import chain, islice
 
 from goldenpath.model.ids import UserId
 from goldenpath.store.sqlite.memory import UserState, waits
@@ -41,21 +43,19 @@ class Demand:
             ]
             heapq.heapify(self._heap)
 
-    def users(self, now_ms: int, limit: int) -> list[UserId]:
-        """Users that wait or are due."""
+    def users(
+        self, now_ms: int, limit: int, served: Callable[[UserId], bool] = lambda _: False
+    ) -> list[UserId]:
+        """Users that wait or are due, but for those of whom `served` says that they need nobody."""
         self._trim()
         heap = self._heap
         while heap and heap[0][0] <= now_ms and len(self._overdue) < limit:
             due_ms, user = heapq.heappop(heap)
             self._overdue[user] = due_ms
             self._trim()
-        found = dict.fromkeys(list(self._waiting)[:limit])
-        for user, due_ms in self._overdue.items():
-            if len(found) >= limit:
-                break
-            if due_ms <= now_ms:
-                found[user] = None
-        return list(found)
+        due = (user for user, due_ms in self._overdue.items() if due_ms <= now_ms)
+        asking = (user for user in chain(self._waiting, due) if not served(user))
+        return list(islice(dict.fromkeys(asking), limit))
 
     def next_due(self) -> int | None:
         """The least due of any user."""

@@ -9,21 +9,20 @@ import apsw
 
 from goldenpath.model.entries import Entry, decode
 from goldenpath.model.ids import ApprovalId, RunId, Seq, ThreadId, UserId
-from goldenpath.model.projections import open_run_view
+from goldenpath.model.projections import SHOWN, open_run_view
 from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
 from goldenpath.store.interface import Found, History, OpenRun, UndeliveredAnswer
 from goldenpath.store.sqlite import log, queries
 from goldenpath.store.sqlite.fold import Changes, Fold
 from goldenpath.store.sqlite.memory import UserState
 from goldenpath.store.sqlite.threads import Readers
-from goldenpath.store.words import matches, words_of
+from goldenpath.store.words import hits, words_of
 
 T = TypeVar("T")
 Query = Callable[[apsw.Connection, int, int], T]
 """(connection, the user's number, how many rows beyond the limit may be hidden) -> rows."""
 
 _SEARCHED_AT_ONCE = 200
-_SHOWN_TYPES = frozenset({"agent_output", "tool_executing", "tool_completed"})
 
 
 class View(NamedTuple):
@@ -205,7 +204,7 @@ async def _shown(
         if not found.entries:
             break
         for entry in found.entries:
-            if entry.type in _SHOWN_TYPES and entry.json:
+            if entry.type in SHOWN and entry.json:
                 decoded = decode(entry, found.codec)
                 if decoded.run_id is not None and decoded.run_id in entries:
                     entries[decoded.run_id].append(decoded)
@@ -231,7 +230,7 @@ async def search(
         before = queries.LAST_MS
         while len(found) < limit + extra:
             rows = queries.root_runs(connection, no, before, _SEARCHED_AT_ONCE)
-            found += [row for row in rows if _hits(row, wanted)]
+            found += [row for row in rows if hits(row, wanted)]
             if len(rows) < _SEARCHED_AT_ONCE:
                 break
             before = rows[-1].first_seq
@@ -240,17 +239,7 @@ async def search(
     settled, view = await overlay(state, readers, query, [])
     runs = [row for row in view.changes.merge_runs(settled) if row.parent_run_id is None]
     runs.sort(key=lambda row: row.first_seq, reverse=True)
-    return [hit for row in runs for hit in _hits(row, wanted)][:limit]
-
-
-def _hits(row: RunRow, wanted: Sequence[str]) -> list[Found]:
-    # Newest first: the answer is newer than its question.
-    hits: list[Found] = []
-    if row.output is not None and matches(row.output, wanted):
-        hits.append(Found(run=row, role="assistant"))
-    if matches(row.text, wanted):
-        hits.append(Found(run=row, role="user"))
-    return hits
+    return [hit for row in runs for hit in hits(row, wanted)][:limit]
 
 
 async def runs_of_user(

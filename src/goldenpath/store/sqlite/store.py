@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from goldenpath.errors import (
     LeaseHeldError,
@@ -27,7 +29,10 @@ from goldenpath.store.interface import (
     Activation,
     Append,
     Batch,
+    HostReport,
+    HostView,
     Position,
+    Pulse,
     StoreStatus,
     Submission,
     Watch,
@@ -38,9 +43,18 @@ from goldenpath.store.sqlite.connection import Durability, FileLock
 from goldenpath.store.sqlite.core import Core, recover
 from goldenpath.store.sqlite.erase import find_prunable, prune_run
 from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Fetched, Submitted
-from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals
+from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals, waits
 from goldenpath.store.sqlite.reads import All, Reads, Used
 from goldenpath.store.sqlite.threads import Readers
+
+
+class HostBeat(NamedTuple):
+    """What a host last said of itself, and when."""
+
+    report: HostReport
+    started_ms: int
+    renewed_ms: int
+
 
 FETCHED = ""
 """The device of readers that cannot acknowledge."""
@@ -73,6 +87,7 @@ class SqliteStore(Reads):
         self._readers = core.readers
         self.stats = core.stats
         self.lease_seconds: float | None = None
+        self._hosts: dict[HostId, HostBeat] = {}
 
     @contextlib.asynccontextmanager
     async def _use(self, user: UserId) -> AsyncGenerator[Used]:
@@ -199,14 +214,50 @@ class SqliteStore(Reads):
             if state.epoch == epoch:
                 state.host = None
 
-    async def renew(self, host: HostId) -> None:
-        """A host of this process lives as long as the process."""
+    async def renew(self, host: HostId, report: HostReport) -> Pulse:
+        """A host of this process lives as long as the process: nobody else ever does."""
         self._core.check_open()
+        now_ms = time.time_ns() // 1_000_000
+        started_ms = self._hosts[host].started_ms if host in self._hosts else now_ms
+        self._hosts[host] = HostBeat(report, started_ms, now_ms)
+        return Pulse()
 
-    async def demand(self, now_ms: int, limit: int = 1000) -> list[UserId]:
+    async def held(self, host: HostId) -> dict[UserId, int]:
+        """See clause L6."""
+        self._core.check_open()
+        states = self._core.states.values()
+        return {state.user: state.epoch for state in states if state.host == host}
+
+    async def hosts(self) -> list[HostView]:
+        """See clause L7."""
+        now_ms = time.time_ns() // 1_000_000
+        return [
+            HostView(
+                host=host,
+                report=beat.report,
+                leases=len(await self.held(host)),
+                started_ms=beat.started_ms,
+                age_ms=now_ms - beat.renewed_ms,
+            )
+            for host, beat in self._hosts.items()
+        ]
+
+    def on_news(self, tell: Callable[[UserId | None], None]) -> None:
+        """No other host makes any here."""
+
+    async def demand(
+        self, now_ms: int, limit: int = 1000, host: HostId | None = None
+    ) -> list[UserId]:
         """See clauses D."""
         self._core.check_open()
-        return self._core.demand.users(now_ms, limit)
+        return self._core.demand.users(now_ms, limit, lambda user: self._served(user, host))
+
+    def _served(self, user: UserId, host: HostId | None) -> bool:
+        """True if `host` has nothing to do for a user who is due."""
+        state = self._core.states.get(user)
+        if host is None or state is None or state.host is None:
+            return False
+        return state.host != host or not waits(state)
 
     async def next_due(self) -> int | None:
         """See `Store.next_due`."""
@@ -256,7 +307,7 @@ class SqliteStore(Reads):
 
         return await self._core.settler.maintain(work)
 
-    async def compact(self) -> None:
+    async def compact(self, *, locking: bool = True) -> None:
         """See `Store.compact`."""
         await self._core.checkpoint_all()
 

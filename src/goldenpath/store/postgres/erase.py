@@ -1,0 +1,99 @@
+"""Hiding what is in the log: pruning of old runs, retention, and rewriting of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from goldenpath.model.entries import EncodedEntry
+from goldenpath.model.ids import UserId
+from goldenpath.store.chunks import decode_entries, encode_entries, pruned
+from goldenpath.store.postgres.link import Connection
+
+_CHUNKS_AT_ONCE = 64
+
+
+async def rewrite_chunks(
+    connection: Connection,
+    user_no: int,
+    after: int,
+    upto: int,
+    rewrite: Callable[[list[EncodedEntry]], list[EncodedEntry]],
+) -> None:
+    """Rewrite a user's chunks that hold entries in (after, upto]; the user must be locked."""
+    while True:
+        rows = await connection.fetch(
+            "SELECT last_seq, body FROM goldenpath.chunks WHERE user_no = $1 AND last_seq > $2"
+            " AND first_seq <= $3 ORDER BY last_seq LIMIT $4",
+            user_no, after, upto, _CHUNKS_AT_ONCE,
+        )  # fmt: skip
+        if not rows:
+            return
+        seqs: list[int] = []
+        bodies: list[bytes] = []
+        for last_seq, body in rows:
+            entries = decode_entries(body)
+            changed = rewrite(entries)
+            if changed != entries:
+                seqs.append(last_seq)
+                bodies.append(encode_entries(changed))
+        if seqs:
+            await connection.execute(
+                "UPDATE goldenpath.chunks c SET body = a.body"
+                " FROM unnest($2::bigint[], $3::bytea[]) AS a(last_seq, body)"
+                " WHERE c.user_no = $1 AND c.last_seq = a.last_seq",
+                user_no, seqs, bodies,
+            )  # fmt: skip
+        after = rows[-1][0]
+
+
+async def find_prunable(
+    connection: Connection, before_ms: int, limit: int, *, everything: bool
+) -> list[Any]:
+    """(user, user number, run id) of root runs that ended before, oldest first."""
+    return await connection.fetch(
+        "SELECT u.user_id, r.user_no, r.run_id FROM goldenpath.runs r"
+        " JOIN goldenpath.users u ON u.user_no = r.user_no"
+        " WHERE r.parent_run_id IS NULL AND r.ended_ms < $1 AND (NOT r.pruned OR $2)"
+        " ORDER BY r.ended_ms LIMIT $3",
+        before_ms, everything, limit,
+    )  # fmt: skip
+
+
+async def prune_run(
+    connection: Connection, user: UserId, user_no: int, run_id: str, *, everything: bool
+) -> None:
+    """Hide a run and its children, in one transaction: with `everything` all of them."""
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM goldenpath.users WHERE user_id = $1 FOR NO KEY UPDATE", user
+        )
+        rows = await connection.fetch(_FAMILY, user_no, run_id)
+        if not rows:
+            return  # it went while this waited
+        family = frozenset(row[0] for row in rows)
+        first, last = min(row[1] for row in rows), max(row[2] for row in rows)
+        await rewrite_chunks(
+            connection, user_no, first - 1, last,
+            lambda chunk: pruned(chunk, family, everything=everything),
+        )  # fmt: skip
+        for statement in _FORGET if everything else _PRUNED:
+            await connection.execute(statement, user_no, list(family))
+
+
+_FAMILY = """
+WITH RECURSIVE family AS (
+    SELECT r.run_id, r.first_seq, r.last_seq FROM goldenpath.runs r
+    WHERE r.user_no = $1 AND r.run_id = $2
+    UNION
+    SELECT c.run_id, c.first_seq, c.last_seq FROM goldenpath.runs c JOIN family f
+    ON c.parent_run_id = f.run_id WHERE c.user_no = $1
+)
+SELECT run_id, first_seq, coalesce(last_seq, first_seq) FROM family
+"""
+_PRUNED = ("UPDATE goldenpath.runs SET pruned = true WHERE user_no = $1 AND run_id = ANY ($2)",)
+_FORGET = (
+    "DELETE FROM goldenpath.approvals WHERE user_no = $1 AND run_id = ANY ($2)",
+    "DELETE FROM goldenpath.runs WHERE user_no = $1 AND run_id = ANY ($2)",
+    "UPDATE goldenpath.receipts SET body_hash = NULL WHERE user_no = $1 AND run_id = ANY ($2)",
+)
