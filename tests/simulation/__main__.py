@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import multiprocessing
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.planted import FOUND_BY, PLANTED
 from tests.simulation.shrink import shrink
-from tests.simulation.work import Chunk, find_planted, run_chunk
+from tests.simulation.work import Chunk, find_planted, processes, run_chunk, settle
 from tests.simulation.world import Report, run_seed
 
 _CHUNK = 25
@@ -92,10 +90,11 @@ def _reports(options: argparse.Namespace) -> Iterator[Report]:
         for first in range(options.first, end, _CHUNK)
     ]
     if options.workers == 1:
+        settle()
         for chunk in chunks:
             yield from run_chunk(chunk)
         return
-    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn")) as pool:
+    with processes(options.workers) as pool:
         for reports in pool.map(run_chunk, chunks):
             yield from reports
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from goldenpath.engine.context import RunContext
@@ -39,21 +39,44 @@ def nap(message: str) -> float:
     return (0.85, 0.9, 3.0)[sum(message.encode()) % 3]
 
 
-def build(
-    outside: Outside, rng: random.Random, entered: Callable[[UserId, str], None]
-) -> AgentRegistry:
-    """The agents, over one outside world; delays come from the seed."""
+class Stage:
+    """With what the agents of the simulated history at hand work."""
 
+    outside: Outside
+    rng: random.Random
+    """Of their delays."""
+    entered: Callable[[UserId, str], None]
+    """Told of each body that begins."""
+    pause: Callable[[float], Awaitable[None]]
+    """What passes time most cheaply."""
+
+
+def build(
+    outside: Outside,
+    rng: random.Random,
+    entered: Callable[[UserId, str], None],
+    pause: Callable[[float], Awaitable[None]],
+) -> AgentRegistry:
+    """The agents, over one outside world; delays come from the seed.
+
+    One history is simulated at a time, so they are defined once: reading their types and making
+    schemas of them takes as long as a twentieth of a history.
+    """
+    _STAGE.outside, _STAGE.rng, _STAGE.entered, _STAGE.pause = outside, rng, entered, pause
+    return _AGENTS
+
+
+def _define(stage: Stage) -> AgentRegistry:
     async def body(context: ToolContext, seconds: float) -> None:
-        entered(context.user_id, context.call_id)
-        outside.entered[context.call_id] += 1
-        await asyncio.sleep(seconds * rng.random())
-        outside.finished[context.call_id] += 1
+        stage.entered(context.user_id, context.call_id)
+        stage.outside.entered[context.call_id] += 1
+        await stage.pause(seconds * stage.rng.random())
+        stage.outside.finished[context.call_id] += 1
 
     @tool(idempotent=True, retries=2)
     async def lookup(query: str, context: ToolContext) -> dict[str, Any]:
         await body(context, 0.2)
-        return {"query": query, "token": "hunter2", "n": outside.entered[context.call_id]}
+        return {"query": query, "token": "hunter2", "n": stage.outside.entered[context.call_id]}
 
     @tool
     async def charge(amount: int, context: ToolContext) -> int:
@@ -62,7 +85,7 @@ def build(
 
     @tool(timeout=0.2)
     async def slow(context: ToolContext) -> str:
-        outside.entered[context.call_id] += 1
+        stage.outside.entered[context.call_id] += 1
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:
@@ -75,14 +98,14 @@ def build(
         return f"sent to {to}"
 
     def begin(run: RunContext, message: str) -> None:
-        outside.attempts[run.run_id] += 1
-        outside.memory.setdefault(run.user_id, set()).add(message)
-        outside.memory[run.user_id].update(m.text for m in run.history)
+        stage.outside.attempts[run.run_id] += 1
+        stage.outside.memory.setdefault(run.user_id, set()).add(message)
+        stage.outside.memory[run.user_id].update(m.text for m in run.history)
 
     async def write(run: RunContext, text: str) -> None:
         for start in range(0, len(text), 5):
             await run.write(text[start : start + 5])
-            await asyncio.sleep(0.01)
+            await stage.pause(0.01)
 
     @agent("talker")
     async def talker(run: RunContext, message: str) -> None:
@@ -107,7 +130,7 @@ def build(
     async def parallel(run: RunContext, message: str) -> str:
         begin(run, message)
         order: list[str] = []
-        outside.releases.setdefault(run.run_id, []).append(order)
+        stage.outside.releases.setdefault(run.run_id, []).append(order)
 
         async def one(number: int) -> int:
             result = await run.call(lookup, query=f"{message} {number}")
@@ -183,13 +206,13 @@ def build(
         return f"I asked, and heard {heard} of {message}"
 
     async def same(text: str) -> str:
-        await asyncio.sleep(0.05 * rng.random())
+        await asyncio.sleep(0.05 * stage.rng.random())
         return text
 
     @agent("fickle")
     async def fickle(run: RunContext, message: str) -> str:
         begin(run, message)
-        which = outside.attempts[run.run_id] % 2
+        which = stage.outside.attempts[run.run_id] % 2
         await run.step(f"pick {which}", same, message)
         await asyncio.sleep(0.3)
         await write(run, f"{message}: {which}")
@@ -200,3 +223,7 @@ def build(
         impatient,
     ]  # fmt: skip
     return AgentRegistry(agents)
+
+
+_STAGE = Stage()
+_AGENTS = _define(_STAGE)

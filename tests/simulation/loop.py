@@ -11,12 +11,16 @@ import asyncio
 import collections
 import contextlib
 import contextvars
+import functools
 import heapq
 import random
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import copy_context
 from typing import Any
+
+import msgspec
 
 
 class Quiet(Exception):
@@ -93,44 +97,82 @@ def drop(tasks: Iterable[SimulatedTask]) -> None:
     """Forget tasks silently: their process is dead."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            # What the dead code does in its `finally` reaches nothing any more. A coroutine
-            # that was to begin in the next turn never will: that is no mistake here.
-            with contextlib.suppress(BaseException), warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                task.get_coro().close()  # type: ignore[union-attr]
+        with warnings.catch_warnings():
+            # A coroutine that was to begin in the next turn never will: that is no mistake here.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                # What the dead code does in its `finally` reaches nothing any more.
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()  # type: ignore[union-attr]
     finally:
         sys.unraisablehook = hook
 
 
-class Callback:
-    """A callback that waits for its turn or its time; what asyncio calls a handle."""
+class Callback(msgspec.Struct, eq=False, weakref=False):
+    """A callback that waits for its turn or its time; what asyncio calls a handle.
 
-    __slots__ = ("_args", "_at", "_call", "_context", "off", "process")
+    A struct, because there are so many: one is made without a call of Python code.
+    """
 
-    def __init__(self, call: Any, args: Any, context: Any, at: float) -> None:
-        self._call = call
-        self._args = args
-        self._context: contextvars.Context = (
-            contextvars.copy_context() if context is None else context
-        )
-        self._at = at
-        self.process: Process | None = self._context.get(_CURRENT)
-        self.off = False
+    call: Any
+    args: Any
+    context: contextvars.Context
+    process: Process | None
+    at: float
+    off: bool = False
 
     def cancel(self) -> None:
         self.off = True
-        self._call = self._args = None
+        self.call = self.args = None
 
     def cancelled(self) -> bool:
         return self.off
 
     def when(self) -> float:
-        return self._at
+        return self.at
 
-    def run(self) -> None:
-        self._context.run(self._call, *self._args)
+
+class Pause:
+    """Time that passes for one task, as `asyncio.sleep` lets it pass.
+
+    Its timer wakes the task itself, not a future first that wakes it one turn later: of all that
+    a history calls, most was for that.
+    """
+
+    __slots__ = ("_alarm", "_asyncio_future_blocking", "_loop", "_seconds", "_waker")
+
+    def __init__(self, loop: SimulatedLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+
+    def __await__(self) -> Generator[Pause]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    # -- what a task expects of something that it waits for --------------------------------------
+
+    def get_loop(self) -> SimulatedLoop:
+        return self._loop
+
+    def add_done_callback(self, waker: Any, *, context: contextvars.Context) -> None:
+        self._waker = waker
+        loop = self._loop
+        self._alarm: Callback = loop.call_at(loop.now + self._seconds, waker, self, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        alarm = self._alarm
+        if alarm.off:
+            return False
+        alarm.cancel()
+        self._loop.call_soon(self._waker, self, context=alarm.context)
+        return True
+
+    def result(self) -> None:
+        cancelled = self._alarm.off
+        del self._alarm  # it holds this: no cycle is left to the collector
+        if cancelled:
+            raise asyncio.CancelledError
 
 
 class SimulatedTask(asyncio.Task[Any]):
@@ -139,6 +181,11 @@ class SimulatedTask(asyncio.Task[Any]):
     process: Process | None = None
     number = 0
 
+    def __hash__(self) -> int:
+        # Sets of tasks are gone through, by task groups among others: by their addresses, which
+        # no seed repeats, they would come in another order in each process.
+        return self.number
+
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """Runs callbacks one by one; when none is ready, time jumps to the next timer.
@@ -146,22 +193,23 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     No I/O, no threads, no debugging aids: half of a history's cost would be asyncio's own loop.
     """
 
+    get_debug = staticmethod(bool)  # False; asked for with each future, so not by Python code
+
     def __init__(self, rng: random.Random) -> None:
         self.errors: list[dict[str, Any]] = []
         self.ready: collections.deque[Callback] = collections.deque()
         self.made = 0
         """Tasks that there have been."""
+        self.create_future = functools.partial(asyncio.Future, loop=self)
+        self._tasks: list[SimulatedTask] = []
         self._timers: list[tuple[float, int, Callback]] = []
         self._number = 0
         self._rng = rng
-        self._now = 0.0
+        self.now = 0.0
         self._slack = rng.choice((0.0, 0.001, 0.005))
 
     def time(self) -> float:
-        return self._now
-
-    def get_debug(self) -> bool:
-        return False
+        return self.now
 
     def is_running(self) -> bool:
         return True
@@ -169,34 +217,40 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def is_closed(self) -> bool:
         return False
 
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
-
     def create_task(self, work: Any, *, context: Any = None, **named: Any) -> SimulatedTask:  # type: ignore[override]
         task = SimulatedTask(work, loop=self, context=context, **named)
         task.process = _CURRENT.get() if context is None else context.get(_CURRENT)
         task.number = self.made
         self.made += 1
+        self._tasks.append(task)
         return task
 
     def tasks(self) -> list[SimulatedTask]:
         """Every task that has not ended, in the order in which they were made."""
-        found = [one for one in asyncio.all_tasks(self) if isinstance(one, SimulatedTask)]
-        return sorted(found, key=lambda task: task.number)
+        self._tasks = [task for task in self._tasks if not task.done()]
+        return self._tasks.copy()
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
-        handle = Callback(callback, args, context, 0.0)
+        if context is None:
+            context = copy_context()
+        handle = Callback(callback, args, context, context.get(_CURRENT), 0.0)
         self.ready.append(handle)
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        handle = Callback(callback, args, context, when)
+        if context is None:
+            context = copy_context()
+        handle = Callback(callback, args, context, context.get(_CURRENT), when)
         self._number += 1
         heapq.heappush(self._timers, (when, self._number, handle))
         return handle
+
+    def pause(self, seconds: float) -> Pause:
+        """Give a task that waits for it back after some time."""
+        return Pause(self, seconds)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Note what asyncio complains of, unless it is of a dead process."""
@@ -211,52 +265,69 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         # Generators of dead processes are not finalized: nobody is left to do it.
         sys.set_asyncgen_hooks(finalizer=lambda _: None)
         asyncio.events._set_running_loop(self)
+        # CPython 3.11 puts each task into a weak set of them all, which takes as long as making it.
+        everybody = getattr(asyncio.tasks, "_all_tasks", self)
+        everybody.add = id  # this loop knows its tasks
         try:
             main = self.create_task(future)
+            ready, timers = self.ready, self._timers
             while not main.done():
-                self._turn()
+                if not ready or (timers and timers[0][0] <= self.now + self._slack):
+                    self._take_due()
+                for _ in range(len(ready)):
+                    handle = ready.popleft()
+                    if handle.off:
+                        continue
+                    process = handle.process
+                    if (
+                        process is not None
+                        and (process.stopped or process.dead or process.left is not None)
+                        and not process.runs(handle)
+                    ):
+                        continue
+                    try:
+                        handle.context.run(handle.call, *handle.args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:
+                        self.call_exception_handler(
+                            {"message": "a callback failed", "exception": error}
+                        )
             return main.result()
         finally:
+            del everybody.add
             asyncio.events._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
 
     def close(self) -> None:
         self.ready.clear()
         self._timers.clear()
+        self._tasks.clear()
 
-    def _turn(self) -> None:
+    def _take_due(self) -> None:
+        """Make ready what is due; if nothing is ready, time passes until something is."""
         ready, timers = self.ready, self._timers
         while timers and timers[0][2].off:
             heapq.heappop(timers)
-        if not ready:
-            if not timers:
+        if not timers:
+            if not ready:
                 raise Quiet
-            self._now = max(self._now, timers[0][0])
+            return
+        if not ready and timers[0][0] > self.now:
+            self.now = timers[0][0]
         # What becomes ready together is in any order: who wakes first is the seed's choice. What
         # is ready already keeps its order, which asyncio promises and agents may rely on.
         # A busy process is late, never early: the clock is past whatever timer has fired.
-        until = self._now + self._slack
-        if timers and timers[0][0] <= until:
-            due: list[Callback] = []
-            while timers and timers[0][0] <= until:
-                when, _, handle = heapq.heappop(timers)
-                if when > self._now:
-                    self._now = when
-                if not handle.off:
-                    due.append(handle)
-            if len(due) > 1:
-                self._rng.shuffle(due)
-            ready.extend(due)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.off:
-                continue
-            process = handle.process
-            if process is not None and not process.runs(handle):
-                continue
-            try:
-                handle.run()
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self.call_exception_handler({"message": "a callback failed", "exception": error})
+        until = self.now + self._slack
+        if timers[0][0] > until:
+            return
+        due: list[Callback] = []
+        while timers and timers[0][0] <= until:
+            when, _, handle = heapq.heappop(timers)
+            if when > self.now:
+                self.now = when
+            if not handle.off:
+                due.append(handle)
+        if len(due) > 1:
+            self._rng.shuffle(due)
+        ready.extend(due)

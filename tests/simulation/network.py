@@ -13,6 +13,12 @@ _WINDOW = 8
 """Frames on their way to a device before its host has to wait."""
 
 
+_LATE = 0.3
+"""Share of the frames that take some time..."""
+_DELAY = 0.03
+"""...at most so many seconds; the others take none."""
+
+
 class Broken(Exception):
     """The connection is no more."""
 
@@ -24,8 +30,11 @@ class Link:
         self.process = process
         self.closed = False
         self._rng = rng
+        self._loop = process.loop
         self._to_host: deque[str] = deque()
         self._to_device: deque[str] = deque()
+        self._alarm: Any = None
+        self._until = 0.0
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     # -- the host's side: ASGI -----------------------------------------------------------------
@@ -35,7 +44,8 @@ class Link:
             if self.closed:
                 return {"type": "websocket.disconnect", "code": 1006}
             await self._wait("receive")
-        await self._delay()
+        if self._rng.random() < _LATE:
+            await self._loop.pause(self._rng.random() * _DELAY)
         return {"type": "websocket.receive", "text": self._to_host.popleft()}
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -59,8 +69,10 @@ class Link:
 
     async def read(self, seconds: float | None) -> str | None:
         """Take the next frame; None if none comes within `seconds`. Raises Broken."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         end = None if seconds is None else loop.time() + seconds
+        if end is not None:
+            self._until = end
         while not self._to_device:
             if self.closed:
                 raise Broken
@@ -69,10 +81,11 @@ class Link:
             elif loop.time() >= end:
                 return None
             else:
-                alarm = loop.call_at(end, self._wake, "read")
+                if self._alarm is None:  # one for many reads: most take what is there already
+                    self._alarm = loop.call_at(end, self._ring)
                 await self._wait("read")
-                alarm.cancel()
-        await self._delay()
+        if self._rng.random() < _LATE:
+            await loop.pause(self._rng.random() * _DELAY)
         frame = self._to_device.popleft()
         self._wake("send")
         return frame
@@ -83,14 +96,17 @@ class Link:
         for name in list(self._waiting):
             self._wake(name)
 
-    async def _delay(self) -> None:
-        if self._rng.random() < 0.3:
-            await asyncio.sleep(self._rng.random() * 0.03)
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._loop.time() >= self._until:
+            self._wake("read")
+        elif "read" in self._waiting:
+            self._alarm = self._loop.call_at(self._until, self._ring)
 
-    async def _wait(self, name: str) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+    def _wait(self, name: str) -> asyncio.Future[None]:
+        waiter = self._loop.create_future()
         self._waiting.setdefault(name, []).append(waiter)
-        await waiter
+        return waiter
 
     def _wake(self, name: str) -> None:
         for waiter in self._waiting.pop(name, ()):

@@ -195,7 +195,7 @@ class Device:
         quiet = 0
         healthy = not self.user.cluster.rate
         while not self.stopped:
-            head = self.user.cluster.disk.head(self.user.id)
+            head = self.user.cluster.disk.head(self.user.id) if healthy else 0
             text = await link.read(PATIENCE if self._expects() else None)
             if text is None:
                 quiet += 1
@@ -220,7 +220,8 @@ class Device:
     def read_all(self) -> bool:
         """True if it stands at the head, and of the log that there is now."""
         record = self.user.cluster.disk.user(self.user.id)
-        return (self.mark, self.cursor) == (record.mark_at(record.head), record.head)
+        head = record.head
+        return self.cursor == head and self.mark == record.mark_at(head)
 
     def _hello(self) -> dict[str, Any]:
         rng = self.user.rng
@@ -299,7 +300,7 @@ class Device:
                 self._wrong(f"event {seq} after {last} in frame {begin}..{end}")
             last = seq
             self.events[seq] = event
-            self.user.cluster.note(f"{self.name} sees {seq} {event['type']} {event['run_id']}")
+            self.user.cluster.note(self.name, "sees", seq, event["type"], event["run_id"])
             self.user.saw(event)
         self.cursor, self.mark = end, frame["mark"]
 

@@ -68,7 +68,7 @@ class World:
         self.plan = planned if steps is None else [planned[number] for number in steps]
         self._trace = trace
         asyncio.set_event_loop(self.loop)
-        self.cluster = Cluster(seed, machines, self._note)
+        self.cluster = Cluster(seed, machines, self.loop, self._note)
         self.nemesis = Nemesis(self.cluster)
         self.users: list[User] = []
         for number in range(users):
@@ -104,8 +104,9 @@ class World:
             self.loop.close()
         return report
 
-    def _note(self, text: str) -> None:
+    def _note(self, *words: object) -> None:
         if self._trace:
+            text = " ".join(map(str, words))
             self.report.trace.append(f"{self.loop.time():9.3f} {text}")
 
     async def _history(self) -> None:
@@ -151,17 +152,20 @@ class World:
         self.report.problems += check(self)
 
     def _over(self) -> bool:
-        return all(
+        return not any(m.host is None or m.host.engines for m in self.cluster.machines) and all(
             user.done()
             and not self._waits_for(user)
             and all(device.read_all() for device in user.devices)
             for user in self.users
-        ) and not any(m.host is None or m.host.engines for m in self.cluster.machines)
+        )
 
     def _waits_for(self, user: User) -> bool:
         disk = self.cluster.disk
-        inbox = disk.user(user.id).inbox.values()
-        return bool(disk.open_runs(user.id)) or any(row.refusal is None for row in inbox)
+        record = disk.users.get(user.id)
+        return record is not None and (
+            any(row.refusal is None for row in record.inbox.values())
+            or bool(disk.open_runs(user.id))
+        )
 
     def _left(self) -> str:
         disk = self.cluster.disk

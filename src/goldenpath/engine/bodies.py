@@ -44,6 +44,28 @@ class Abandoned:
             body.exception()  # asked for, so that nobody reports it as lost
 
 
+async def until_done(body: asyncio.Future[Any], seconds: float | None = None) -> None:
+    """Wait for the end of a body, but at most so long; how it ended is for the caller to ask.
+
+    As `asyncio.wait`, whose machinery for many futures costs more than most that is done here.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = None if seconds is None else loop.call_later(seconds, wake)
+    body.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+        body.remove_done_callback(wake)
+
+
 async def stop(body: asyncio.Future[Any], seconds: float, abandoned: Abandoned, what: str) -> None:
     """Cancel a body and wait for its end; abandon it after `seconds`. What it raised is nobody's.
 
@@ -56,7 +78,7 @@ async def stop(body: asyncio.Future[Any], seconds: float, abandoned: Abandoned, 
         end = loop.time() + seconds
         while not body.done() and (left := end - loop.time()) > 0:
             try:
-                await asyncio.wait({body}, timeout=left)
+                await until_done(body, left)
             except asyncio.CancelledError:
                 cancelled = True
     if not body.done():
@@ -72,8 +94,8 @@ def call(
 ) -> asyncio.Future[Any]:
     """Begin a body: a coroutine function as a task, any other function in a thread of its own."""
     if is_async:
-        return asyncio.ensure_future(_awaited(function(**arguments)))
-    return asyncio.ensure_future(_in_thread(lambda: function(**arguments), gate))
+        return asyncio.create_task(_awaited(function(**arguments)))
+    return asyncio.create_task(_in_thread(lambda: function(**arguments), gate))
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

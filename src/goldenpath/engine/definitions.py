@@ -95,6 +95,7 @@ class Tool(Generic[P, R]):
         self.on_ambiguous = on_ambiguous
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = inspect.signature(function)
+        """Of the function, with what the engine gives it."""
         try:
             hints = get_type_hints(function, include_extras=True)
         except Exception as error:
@@ -128,17 +129,17 @@ class Tool(Generic[P, R]):
             self.schema: dict[str, Any] = msgspec.json.schema(self.parameters)
         except TypeError as error:
             raise ConfigError(f"{where}: its parameters have no JSON schema: {error}") from error
+        self._asked = self.signature.replace(
+            parameters=[
+                p for p in self.signature.parameters.values() if p.name != self.context_parameter
+            ]
+        )
+        """What agents call it with."""
         functools.update_wrapper(self, function)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Name and check a call's arguments; values of the parameters' types. Raises TypeError."""
-        if self.context_parameter is None:
-            bound = self.signature.bind(*args, **kwargs)
-        else:
-            parameters = [
-                p for p in self.signature.parameters.values() if p.name != self.context_parameter
-            ]
-            bound = self.signature.replace(parameters=parameters).bind(*args, **kwargs)
+        bound = self._asked.bind(*args, **kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
 

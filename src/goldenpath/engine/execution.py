@@ -51,7 +51,8 @@ class Execution:
         self._most_unsent = self.limits.unsent_bytes
         self._scope = Scope("", None)
         self._stop: Stop | None = None
-        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the code has ended, or is to be stopped."""
         self._failure: Ending | None = None
         self._operations: set[asyncio.Future[Any]] = set()
         self._waits: dict[StepKey, int | None] = {}
@@ -81,8 +82,9 @@ class Execution:
             await self.engine.outbox.durable()
             context = RunContext(self, history)
             self.budget.start()
-            body = asyncio.ensure_future(self._code(context))
-            await asyncio.wait({body, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+            body = asyncio.create_task(self._code(context))
+            body.add_done_callback(self._wake)
+            await self._over
         except FencedError:
             self._stop = "fenced"
         except asyncio.CancelledError:
@@ -120,8 +122,11 @@ class Execution:
         """End this attempt; the first reason counts, but nothing is written once fenced."""
         if self._stop is None or why == "fenced":
             self._stop = why
-            if not self._stopped.done():
-                self._stopped.set_result(None)
+            self._wake()
+
+    def _wake(self, _: object = None) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
     def park(self, reason: Literal["approval", "sleep", "child", "shutdown"]) -> None:
         """Leave the memory. The entry comes first: whatever ends from now on takes it up again.
@@ -328,7 +333,7 @@ class Execution:
 
     async def _operate(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do a step's work in a task of its own, so that it closes its pair whoever cancels."""
-        operation = asyncio.ensure_future(work)
+        operation = asyncio.create_task(work)
         self._operations.add(operation)
         self._balance()
         operation.add_done_callback(self._operation_done)

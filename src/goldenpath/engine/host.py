@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from goldenpath.engine.bodies import Abandoned
+from goldenpath.engine.bodies import Abandoned, until_done
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.limits import Limits
 from goldenpath.engine.ports import Clock, Ids, Observer, StoreClock, SystemClock, SystemIds
@@ -82,7 +82,7 @@ class EngineHost:
         self._engines: dict[UserId, UserExecutionEngine] = {}
         self._tasks: dict[UserId, asyncio.Task[None]] = {}
         self._wakes: set[UserId] = set()
-        self._waiters: dict[tuple[UserId, CommandId], set[asyncio.Future[Receipt | Refusal]]] = {}
+        self._waiters: dict[tuple[UserId, CommandId], list[asyncio.Future[Receipt | Refusal]]] = {}
         self._acquiring = asyncio.Semaphore(_ACQUIRING_AT_ONCE)
         self._slots = 0
         self._slot_queue: deque[UserId] = deque()
@@ -280,7 +280,7 @@ class EngineHost:
             raise _unavailable("This server is shutting down.")
         key = (user, command_id)
         waiter: asyncio.Future[Receipt | Refusal] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(key, set()).add(waiter)
+        self._waiters.setdefault(key, []).append(waiter)
         # Where hosts share the store, the engine that answers may be another's.
         watch = None if self.store.lease_seconds is None else self.store.watch(user)
         try:
@@ -300,7 +300,7 @@ class EngineHost:
                 watch.close()
             waiters = self._waiters.get(key)
             if waiters is not None:
-                waiters.discard(waiter)
+                waiters.remove(waiter)
                 if not waiters:
                     del self._waiters[key]
 
@@ -485,7 +485,7 @@ class EngineHost:
 async def _waited(waiter: asyncio.Future[Receipt | Refusal], watch: Watch | None) -> bool:
     """Until the waiter is done, or for a while. True if the log has grown meanwhile."""
     if watch is None:
-        await asyncio.wait({waiter}, timeout=_POLL_SECONDS)
+        await until_done(waiter, _POLL_SECONDS)
         return False
     grown = asyncio.ensure_future(watch.wait())
     try:

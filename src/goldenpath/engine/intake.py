@@ -48,21 +48,22 @@ class Intake:
         self._settled.add(command_id)
         self._others_settled.set()
 
-    async def take(self) -> None:
-        """Take every command that waits and is not taken yet."""
+    async def take(self) -> bool:
+        """Take every command that waits and is not taken yet; False if the store did not say."""
         # What is settled while the store reads may still be in what it gives: skip it. If such a
         # command was refused and sent again meanwhile, its submission has woken the engine.
         self._settled.clear()
         try:
             pending = await self._engine.store.pending(self._engine.user)
         except StoreUnavailableError:
-            pending = []
+            return False
         for command in pending:
             if self.forgetting:
-                return
+                break
             if command.command_id not in self._taken and command.command_id not in self._settled:
                 self._taken.add(command.command_id)
                 await self._handle(command)
+        return True
 
     async def _handle(self, pending: PendingCommand) -> None:
         command = commands.decode_command(pending.body)

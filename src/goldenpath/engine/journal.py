@@ -8,7 +8,7 @@ out when the code asks for something else than before (`NondeterminismError`).
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -79,8 +79,8 @@ class Journal:
         self.calls: dict[CallId, OpenCall] = {}
         self.approvals: dict[ApprovalId, Step] = {}
         self.started_seq: int | None = None
-        self._thoughts: Counter[tuple[str, str | None]] = Counter()
-        self._unseen_thoughts: Counter[tuple[str, str | None]] = Counter()
+        self._thoughts: defaultdict[tuple[str, str | None], int] = defaultdict(int)
+        self._unseen_thoughts: defaultdict[tuple[str, str | None], int] = defaultdict(int)
         self._unasked: dict[str, dict[StepKey, None]] = {}
         self._completions = 0
         self._parked_at: int | None = None
@@ -165,7 +165,7 @@ class Journal:
         for key, step in self.steps.items():
             if step.kind != "approval" or not key.name.startswith("approval:"):
                 self._unasked.setdefault(key.scope, {})[key] = None
-        self._unseen_thoughts = Counter(self._thoughts)
+        self._unseen_thoughts = self._thoughts.copy()
         self._next = 0
         self._turns = {}
         if self._hop is not None:
@@ -266,7 +266,7 @@ class Scope:
         self.path = path
         self.owner = owner
         self._children = 0
-        self._occurrences: Counter[tuple[str, str]] = Counter()
+        self._occurrences: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def key(self, name: str, arguments: str) -> StepKey:
         """The identity of the next step of that name and arguments in this scope."""

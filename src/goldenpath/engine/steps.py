@@ -41,7 +41,7 @@ async def call_function(
     body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, engine.threads)
     value, status, message, detail = None, None, None, None
     try:
-        await asyncio.wait({body})
+        await bodies.until_done(body)
         if body.cancelled():
             status, message = "error", "cancelled"
         elif (error := body.exception()) is not None:

@@ -227,7 +227,7 @@ class ToolCall:
         body = bodies.call(tool.function, arguments, tool.is_async, self._engine.threads)
         limits, what = self._engine.limits, f"tool {tool.name}"
         try:
-            await asyncio.wait({body}, timeout=seconds)
+            await bodies.until_done(body, seconds)
             if not body.done():
                 await bodies.stop(body, limits.cancel_seconds, self._engine.abandoned, what)
                 return ("timed_out", None, f"no result within {seconds:g} s", None)

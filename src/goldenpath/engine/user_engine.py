@@ -89,6 +89,8 @@ class UserExecutionEngine:
         self.outbox: Outbox
         """Set when the activation is loaded; nothing is written before."""
         self._intake = Intake(self)
+        self._asked = True
+        """The inbox may hold a command that was not taken: asking the store is worth it."""
         self._tasks: asyncio.TaskGroup | None = None
         self._woken = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -160,7 +162,10 @@ class UserExecutionEngine:
     async def _serve(self) -> None:
         while True:
             self._woken.clear()
-            await self._intake.take()
+            if self._asked:
+                self._asked = False
+                if not await self._intake.take():
+                    self._asked = True
             self._on_due()
             self._schedule()
             if self._idle() and await self._may_leave():
@@ -168,15 +173,20 @@ class UserExecutionEngine:
             if not self._woken.is_set():
                 self.arm_timer()
                 if self._idle():
+                    seconds = 0 if self._draining else self.limits.linger_seconds
+                    lingered = asyncio.get_running_loop().call_later(seconds, self._lingered)
                     try:
-                        async with asyncio.timeout(
-                            0 if self._draining else self.limits.linger_seconds
-                        ):
-                            await self._woken.wait()
-                    except TimeoutError:
-                        self._leaving = True
+                        await self._woken.wait()
+                    finally:
+                        lingered.cancel()
                 else:
                     await self._woken.wait()
+
+    def _lingered(self) -> None:
+        """Nobody asked for anything for long enough."""
+        if not self._woken.is_set():
+            self._leaving = True
+            self._woken.set()
 
     def _idle(self) -> bool:
         return (
@@ -199,7 +209,12 @@ class UserExecutionEngine:
         return True
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """There may be something to do, be it a command."""
+        self._asked = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Something of the runs has changed: look at them."""
         self._leaving = False
         self._woken.set()
 
@@ -350,6 +365,9 @@ class UserExecutionEngine:
 
     def _on_settled(self, outcome: Receipt | Refusal) -> None:
         self._intake.settled(outcome.command_id)
+        if isinstance(outcome, Refusal):
+            # It may have been sent again before this was known here: then it waits once more.
+            self._asked = True
         self._woken.set()
         self._services.settled(self.user, outcome)
 
@@ -361,7 +379,7 @@ class UserExecutionEngine:
     def arm_timer(self) -> None:
         """Wake at the next expiry or end of a sleep."""
         due = demand.timer_ms(self.runs)
-        if due == self._timer_due and self._timer is not None:
+        if due == self._timer_due and (self._timer is not None or due is None):
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -375,7 +393,7 @@ class UserExecutionEngine:
 
     def _timer_fired(self) -> None:
         self._timer = None
-        self.wake()
+        self._go_on()
 
     def _on_due(self) -> None:
         now = self.clock.now_ms()
@@ -415,7 +433,7 @@ class UserExecutionEngine:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         self._look_at_parked(run)
-        self.wake()
+        self._go_on()
 
     # -- scheduling --------------------------------------------------------------------------
 
@@ -570,7 +588,7 @@ class UserExecutionEngine:
         parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None
         if parent is not None:
             self._look_at_parked(parent)
-        self.wake()
+        self._go_on()
 
     def _finish_soon(
         self,
@@ -635,7 +653,7 @@ class UserExecutionEngine:
         if run.cancelled is not None:
             self._finish_soon(run, "cancelled", None)
         self._look_at_parked(run)
-        self.wake()
+        self._go_on()
 
     def _tell_parent(self, run: Run, *, parked: bool) -> None:
         parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None

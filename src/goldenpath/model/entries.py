@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
@@ -59,15 +59,6 @@ class EncodedEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.internal or not self.json
 
 
-class _Envelope(msgspec.Struct):
-    seq: int
-    type: str
-    time: str
-    thread_id: str | None
-    run_id: str | None
-    data: msgspec.Raw
-
-
 class _OutEnvelope(msgspec.Struct):
     seq: int
     type: str
@@ -81,10 +72,21 @@ _TYPES: dict[str, type[Any]] = {**EVENT_TYPES, **RECORD_TYPES}
 TYPE_NAMES: dict[type[Any], str] = {type_: name for name, type_ in _TYPES.items()}
 
 _encoder = msgspec.json.Encoder()
-_envelope_decoder = msgspec.json.Decoder(_Envelope)
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(type_) for name, type_ in _TYPES.items()
-}
+
+
+def _envelope(name: str, body: type[Any]) -> type[Any]:
+    """The envelope of one type: told from the others by its name, so that one pass reads both."""
+    ids: Any = str | None
+    return msgspec.defstruct(
+        f"Envelope_{name}",
+        [("seq", Seq), ("time", str), ("thread_id", ids), ("run_id", ids), ("data", body)],
+        tag_field="type",
+        tag=name,
+    )
+
+
+_envelopes: Any = Union[tuple(_envelope(*named) for named in _TYPES.items())]  # noqa: UP007
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_envelopes)
 
 Upgrade = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
 _UPGRADES: dict[int, Upgrade] = {}
@@ -95,19 +97,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@lru_cache(maxsize=64)  # the entries of an append have the same time
 def format_time(time_ms: int) -> str:
     """Format Unix milliseconds as RFC 3339 UTC with milliseconds.
 
     Raises ValueError for a moment outside of the years 1 to 9999.
     """
+    seconds, milliseconds = divmod(time_ms, 1000)
+    return f"{_format_seconds(seconds)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=64)  # entries that follow each other are mostly of the same second
+def _format_seconds(seconds: int) -> str:
     try:
-        moment = _EPOCH + timedelta(milliseconds=time_ms)
+        moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError as error:
-        raise ValueError(f"{time_ms} ms is no moment of the years 1 to 9999") from error
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+        raise ValueError(f"{seconds} s is no moment of the years 1 to 9999") from error
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
+@lru_cache(maxsize=64)  # the entries of an append have the same time
 def parse_time(text: str) -> int:
     """Parse what `format_time` made, to Unix milliseconds. Raises ValueError."""
     moment = datetime.fromisoformat(text)
@@ -134,28 +142,27 @@ def encode(entry: Entry) -> EncodedEntry:
 def decode(encoded: EncodedEntry, version: int = CODEC_VERSION) -> Entry:
     """Decode an entry that is not hidden by pruning. Raises `CodecError`."""
     try:
-        envelope = _envelope_decoder.decode(encoded.json)
-        name, raw = envelope.type, bytes(envelope.data)
-        if version != CODEC_VERSION:
-            name, raw = _upgrade(name, raw, version)
-        body = _decoders[name].decode(raw)
+        json = encoded.json if version == CODEC_VERSION else _upgrade(encoded.json, version)
+        envelope = _decoder.decode(json)
+        body = envelope.data
         if type(body) is ApprovalRequested:
             parse_time(body.expires)  # or no projection could take it
         return Entry(
-            Seq(envelope.seq),
+            envelope.seq,
             parse_time(envelope.time),
-            None if envelope.thread_id is None else ThreadId(envelope.thread_id),
-            None if envelope.run_id is None else RunId(envelope.run_id),
+            envelope.thread_id,
+            envelope.run_id,
             body,
         )
     except (KeyError, ValueError, *UNREADABLE) as error:
         raise CodecError(f"entry {encoded.seq} ({encoded.type}) cannot be read: {error}") from error
 
 
-def _upgrade(name: str, raw: bytes, version: int) -> tuple[str, bytes]:
+def _upgrade(json: bytes, version: int) -> bytes:
+    envelope = msgspec.json.decode(json)
+    name, data = envelope["type"], envelope["data"]
     if version > CODEC_VERSION:
         raise CodecError(f"version {version} of {name} is newer than this software")
-    data = msgspec.json.decode(raw)
     for step in range(version, CODEC_VERSION):
         name, data = _UPGRADES[step](name, data)
-    return name, _encoder.encode(data)
+    return _encoder.encode({**envelope, "type": name, "data": data})

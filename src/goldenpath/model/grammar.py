@@ -159,7 +159,7 @@ def decide(state: UserState, entry: Entry) -> str | None:
     if run_id is None:
         return "it needs a run_id"
     run = state.runs.get(run_id)
-    if isinstance(body, events.MessageReceived):
+    if kind is events.MessageReceived:
         return _beginning(state, run_id)
     if isinstance(body, journal.RunOpened) and body.parent_run_id is not None:
         return _beginning(state, run_id) or _child(state, entry, body)
@@ -181,15 +181,16 @@ def apply(state: UserState, entry: Entry) -> None:
         name = TYPE_NAMES[type(body)]
         raise GrammarError(f"{name} at {entry.seq} (run {run_id}): {refusal}")
     state.head = entry.seq
-    if run_id is None or isinstance(body, journal.CommandSettled):
+    kind = type(body)
+    if run_id is None or kind is journal.CommandSettled:
         return
     run = state.runs.get(run_id)
     if run is None:
         _begin(state, entry, run_id)
-    elif isinstance(body, events.AgentCompleted):
+    elif kind is events.AgentCompleted:
         _end(state, run_id, run)
     else:
-        effect = _EFFECTS.get(type(body))
+        effect = _EFFECTS.get(kind)
         if effect is not None:
             effect(run, body)
 

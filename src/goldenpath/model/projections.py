@@ -202,6 +202,15 @@ def _deleted(rows: Rows, thread_id: ThreadId | None) -> None:
 def _run(row: RunRow, entry: Entry) -> RunRow:
     body = entry.body
     match body:
+        case journal.StepStarted():
+            timers = row.timers
+            if body.until_ms is not None:
+                timers = (*timers, Timer(body.key, body.until_ms))
+            return replace(row, remaining_ms=body.remaining_ms, timers=timers)
+        case journal.StepCompleted():
+            timers = row.timers and tuple(t for t in row.timers if t.key != body.key)
+            due = None if row.parked is None else _earliest(timers)
+            return replace(row, remaining_ms=body.remaining_ms, timers=timers, due_ms=due)
         case events.AgentStarted():
             return replace(
                 row,
@@ -243,15 +252,6 @@ def _run(row: RunRow, entry: Entry) -> RunRow:
                 remaining_ms=body.remaining_ms,
                 due_ms=_earliest(row.timers),
             )
-        case journal.StepStarted():
-            timers = row.timers
-            if body.until_ms is not None:
-                timers = (*timers, Timer(body.key, body.until_ms))
-            return replace(row, remaining_ms=body.remaining_ms, timers=timers)
-        case journal.StepCompleted():
-            timers = row.timers and tuple(t for t in row.timers if t.key != body.key)
-            due = None if row.parked is None else _earliest(timers)
-            return replace(row, remaining_ms=body.remaining_ms, timers=timers, due_ms=due)
         case _:
             return row
 

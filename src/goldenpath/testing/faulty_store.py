@@ -43,6 +43,7 @@ class FaultyStore:
         pauses: float = 0.5,
     ) -> None:
         self.inner = store
+        self.lease_seconds = store.lease_seconds
         self.rate = rate
         self._rng = rng
         self._sleep = sleep
@@ -51,20 +52,22 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.inner, name)
-        if name in ("watch", "on_news", "status", "stats", "close", "lease_seconds"):
+        if name in ("watch", "on_news", "status", "stats", "close"):
             return method
 
+        # What every call asks for, without the detour that `__getattr__` is for attributes.
+        own, random, sleep = vars(self), self._rng.random, self._sleep
+
         async def call(*args: Any, **kwargs: Any) -> Any:
-            random = self._rng.random
-            if random() < self.pauses:
-                await self._sleep(random() * self.delay)
-            fault = random() < self.rate
+            if random() < own["pauses"]:
+                await sleep(random() * own["delay"])
+            fault = random() < own["rate"]
             if fault and (name not in _WRITES or random() < 0.5):
                 self._doubt()
                 raise StoreUnavailableError(f"{name} failed, before it took effect")
             result = await method(*args, **kwargs)
-            if random() < self.pauses:
-                await self._sleep(random() * self.delay)
+            if random() < own["pauses"]:
+                await sleep(random() * own["delay"])
             if fault:
                 self._doubt()
                 raise StoreUnavailableError(f"{name} failed, after it took effect")

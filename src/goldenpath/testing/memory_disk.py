@@ -51,23 +51,22 @@ class UserRecord:
 
     def mark_at(self, seq: int) -> Mark:
         """The mark of the activation that wrote entry `seq`."""
-        found = ORIGIN_MARK
-        for first, mark in self.marks:
-            if first > seq:
-                break
-            found = mark
-        return found if seq else ORIGIN_MARK
+        if seq:
+            for first, mark in reversed(self.marks):  # it is mostly asked of the newest
+                if first <= seq:
+                    return mark
+        return ORIGIN_MARK
 
     def check(self, position: Position) -> None:
         """Raise PositionError for what is not a position of this log."""
         mark, cursor = position
         if mark == ORIGIN_MARK and cursor == 0:
             return
-        for index, (_, known) in enumerate(self.marks):
-            if known == mark:
-                last = self.marks[index + 1][0] - 1 if index + 1 < len(self.marks) else self.head
-                if 0 <= cursor <= last:
-                    return
+        last = self.head
+        for first, known in reversed(self.marks):  # as above
+            if known == mark and 0 <= cursor <= last:
+                return
+            last = first - 1
         raise PositionError(f"({mark}, {cursor}) is not a position of this log")
 
 
@@ -102,7 +101,8 @@ class Disk:
         return self.users.get(user) or UserRecord()
 
     def head(self, user: UserId) -> int:
-        return self.user(user).head
+        record = self.users.get(user)
+        return 0 if record is None else record.head
 
     def log(self, user: UserId) -> list[EncodedEntry]:
         return self.user(user).entries

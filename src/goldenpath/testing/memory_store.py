@@ -70,6 +70,8 @@ class MemoryWatch:
         self._relook = relook_seconds
         self._news = False
         self._waiter: asyncio.Future[None] | None = None
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._watches[self] = None
 
     def notify(self) -> None:
@@ -78,20 +80,30 @@ class MemoryWatch:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        # A timer of its own: a task's timeout costs a simulation more than all that it waits for.
+        # One timer for many waits: a timeout for each costs a simulation more than what they wait
+        # for, which mostly comes at once.
         if not self._news:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
-            relook = None if self._relook is None else loop.call_later(self._relook, self.notify)
-            try:
-                await self._waiter
-            finally:
-                if relook is not None:
-                    relook.cancel()
+            if self._relook is not None:
+                self._until = loop.time() + self._relook
+                if self._timer is None:
+                    self._timer = loop.call_at(self._until, self._look)
+            await self._waiter
         self._news = False
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if loop.time() >= self._until:
+            self.notify()
+        elif self._waiter is not None and not self._waiter.done():
+            self._timer = loop.call_at(self._until, self._look)
 
     def close(self) -> None:
         self._watches.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
         self.notify()
 
 
@@ -137,7 +149,8 @@ class MemoryStore:
         return self.disk.users.setdefault(user, UserRecord())
 
     def _read(self, user: UserId) -> UserRecord:
-        self._alive()
+        if self.dead:
+            self._alive()
         return self.disk.user(user)
 
     def _notify(self, user: UserId) -> None:
@@ -244,18 +257,19 @@ class MemoryStore:
         record.check(position)
         events: list[bytes] = []
         hidden = size = 0
-        to = position.cursor
+        to = int(position.cursor)
         for entry in record.entries[position.cursor : position.cursor + limit]:
             if size >= max_bytes:
                 break
-            size += len(entry.json)
-            to = Seq(entry.seq)
-            if entry.hidden:
+            json = entry.json
+            size += len(json)
+            to = entry.seq
+            if entry.internal or not json:
                 hidden += 1
             else:
-                events.append(entry.json)
+                events.append(json)
         mark = position.mark if to == position.cursor else record.mark_at(to)
-        return Batch(mark, position.cursor, to, hidden, events, to < len(record.entries))
+        return Batch(mark, position.cursor, Seq(to), hidden, events, to < len(record.entries))
 
     async def entries(
         self, user: UserId, after: Seq, limit: int = 1000
