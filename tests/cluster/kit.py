@@ -238,22 +238,20 @@ class Pair:
     def __init__(self, version: int, *, synchronous: bool) -> None:
         self._stack = ExitStack()
         self._version = version
-        settings = {"synchronous_standby_names": "'standby'"} if synchronous else {}
-        self.synchronous = synchronous
-        self.primary = self._new(settings)
+        self.primary = self._new()
         self.primary.start()
         self.primary.sql("CREATE DATABASE app")
         self.standby = self._follower()
+        if synchronous:  # not before there is one: commits wait for it
+            self.primary.configure(synchronous_standby_names="standby")
         self.ends = [("127.0.0.1", self.primary.port), ("127.0.0.1", self.standby.port)]
 
-    def _new(self, settings: dict[str, str]) -> PostgresServer:
-        server = PostgresServer(
-            version=self._version, settings={"wal_keep_size": "256MB", **settings}
-        )
+    def _new(self) -> PostgresServer:
+        server = PostgresServer(version=self._version, settings={"wal_keep_size": "256MB"})
         return self._stack.enter_context(_closing(server))
 
     def _follower(self) -> PostgresServer:
-        standby = self._new({})
+        standby = self._new()
         standby.copy_of(self.primary, "standby")
         standby.start()
         return standby
@@ -269,14 +267,18 @@ class Pair:
         """Of the one that is the primary now."""
         return self.primary.url("app")
 
-    def fail_over(self, *, kill: bool = True) -> PostgresServer:
+    def fail_over(self) -> PostgresServer:
         """The primary dies, the standby takes its place; gives the old one."""
         old = self.primary
-        if kill:
-            old.kill()
+        old.kill()
         self.standby.promote()
         self.primary = self.standby
         return old
+
+    def follow_anew(self) -> None:
+        """Give the primary a new standby, for whose commits it waits from now on."""
+        self.standby = self._follower()
+        self.primary.configure(synchronous_standby_names="standby")
 
     def close(self) -> None:
         self._stack.close()

@@ -445,6 +445,23 @@ async def between_tools(run: RunContext, message: str) -> str | None:
     return f"{first}, {await run.call(careful, label=f'{message} two')}"
 
 
+@agent("wanderer", tools=[careful, repeatable])
+async def wanderer(run: RunContext, message: str) -> str | None:
+    """A second of everything, made to be interrupted anywhere."""
+    await run.think("on the way")
+    found = await run.call(repeatable, label=f"wanderer {message}")
+    for index in range(10):
+        await run.write(f"{message}.{index} ")
+        await asyncio.sleep(0.03)
+    try:
+        done = await run.call(careful, label=message)
+    except ToolFailed as failure:
+        done = f"[{failure.status}]"
+    await run.sleep(0.3)
+    await run.write(f"{found}; {done}.")
+    return None
+
+
 @agent("flaky_caller", tools=[flaky])
 async def flaky_caller(run: RunContext, message: str) -> str | None:
     return await run.call(flaky, label=message)
@@ -528,6 +545,7 @@ app = App(
         ),
         *(
             between_tools,
+            wanderer,
             flaky_caller,
             progressive,
             poison,

@@ -24,6 +24,7 @@ from goldenpath.errors import ConfigError
 
 USER = "goldenpath"
 _START_SECONDS = 60.0
+_PROGRAM_SECONDS = 120.0
 _ANSWER_SECONDS = 0.05
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 """For tests that ask nothing of what survives: what a start costs is mostly its syncs."""
@@ -131,6 +132,7 @@ class PostgresServer:
             capture_output=True,
             text=True,
             check=False,
+            timeout=_PROGRAM_SECONDS,
         )
         if check and done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -161,11 +163,13 @@ class PostgresServer:
         self._own_file(self.data / "standby.signal")
         self.follow(primary, name)
 
-    def follow(self, primary: PostgresServer, name: str) -> None:
-        """Say whom a standby follows; before its start."""
-        place = primary.url().replace("'", "''")
+    def follow(self, primary: PostgresServer | None, name: str = "") -> None:
+        """Say whom a standby follows; None: it hears nothing from now on."""
+        place = "" if primary is None else f"{primary.url()}?application_name={name}"
         with (self.data / "postgresql.auto.conf").open("a") as file:
-            file.write(f"primary_conninfo = '{place}?application_name={name}'\n")
+            file.write(f"primary_conninfo = '{place}'\n")
+        if self.process is not None:
+            _signal(self.process.pid, signal.SIGHUP)
 
     def _take_over(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
