@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from goldenpath.compose.observing import observer_of
 from goldenpath.compose.outgoing import Outgoing
 from goldenpath.compose.stores import open_store
 from goldenpath.compose.tokens import authenticator
@@ -77,7 +78,7 @@ async def assembled(
             agents,
             limits=settings.limits,
             clock=clock,
-            observer=telemetry,
+            observer=observer_of(telemetry),
             name=settings.name or f"{socket.gethostname()}:{settings.port}",
             version=software_version(),
         )
