@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from goldenpath import App, RunContext, agent
+from goldenpath.compose import outgoing
 from goldenpath.compose.outgoing import Outgoing
 from goldenpath.compose.webhook import GIVE_UP_MS, Notifier, webhook_of
 from goldenpath.config import Settings
@@ -25,7 +26,7 @@ from goldenpath.errors import ConfigError, StoreUnavailableError
 from goldenpath.model import events
 from goldenpath.model.ids import Mark, RunId, Seq, ThreadId, UserId
 from goldenpath.store import postgres
-from goldenpath.store.interface import Position, Store
+from goldenpath.store.interface import NOTICE_FIRST_MS, Position, Store
 from goldenpath.testing import FakeClock
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
@@ -431,6 +432,11 @@ async def test_what_cannot_work_is_one_line_at_the_start(
     assert said in str(caught.value)
     assert "hush" not in str(caught.value) and "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_attempt_ends_before_the_next_may_begin() -> None:
+    """Else two hosts could be at the same answer, and neither has died."""
+    assert outgoing.SECONDS * 1000 <= NOTICE_FIRST_MS / 2
 
 
 def test_keys_of_all_lengths_are_taken() -> None:
