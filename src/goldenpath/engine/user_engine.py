@@ -121,7 +121,8 @@ class UserExecutionEngine:
             + (" in memory" if r.execution is not None else "")
             for r in self.runs.values()
         )
-        return f"{self.user}: runs [{runs}], intake {self._intake}, outbox {self.outbox}"
+        outbox = "none yet" if self._state is None else self.outbox
+        return f"{self.user}: runs [{runs}], intake {self._intake}, outbox {outbox}"
 
     @property
     def wants_slot(self) -> bool:
