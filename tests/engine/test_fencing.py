@@ -216,3 +216,29 @@ class Faltering(MemoryStore):
     def _answer(self, operation: str) -> None:
         if operation == self.broken:
             raise StoreUnavailableError("the database does not answer")
+
+
+async def test_after_trouble_an_engine_whose_lease_is_anothers_ends() -> None:
+    store = Faltering(lease_seconds=30)
+    async with before_its_tool(store) as host:
+        store.broken = "renew"
+        await until(lambda: host._doubtful)
+        record = store.disk.users[USER]
+        record.holder, record.epoch = HostId("other"), record.epoch + 1
+        store.disk.hosts[HostId("other")] = store.disk.hosts[host.host_id]
+        store.broken = None
+        await until(lambda: not host._engines)
+        assert entered == []
+
+
+async def test_after_trouble_a_lease_that_no_engine_has_is_given_back() -> None:
+    """An answer that never came: this host holds a user of whom it does not know."""
+    store = Faltering(lease_seconds=30)
+    async with before_its_tool(store) as host:
+        await store.acquire(UserId("unknown"), host.host_id, Mark("m"))
+        store.broken = "renew"
+        await until(lambda: host._doubtful)
+        store.broken = None
+        await until(lambda: store.disk.users[UserId("unknown")].holder is None)
+        assert store.disk.users[USER].holder == host.host_id
+        gates["go"].set()
