@@ -1,4 +1,4 @@
-"""`goldenpath forget USER`: erases a user from a store whose server is stopped."""
+"""`goldenpath forget USER`: erases a user; the server of a file must be stopped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "forget",
-        help="erase a user; the server must be stopped",
-        description="Erases texts, journal values and titles of a user; seqs stay. While a server "
-        "runs, ask it: DELETE /v1/me with a token of that user (goldenpath token USER).",
+        help="erase a user; the server of a file must be stopped",
+        description="Erases texts, journal values and titles of a user; seqs stay. Of a database, "
+        "beside its hosts; compact takes what was erased out of its files. While the server of a "
+        "file runs, ask it: DELETE /v1/me with a token of that user (goldenpath token USER).",
     )
     parser.add_argument("user", metavar="USER", help="the user's id")
     add_flags(parser, ["store"])
