@@ -10,6 +10,7 @@ import anyio
 from goldenpath.cli.arguments import Subparsers
 from goldenpath.cli.output import print_line
 from goldenpath.compose.erasing import erase_user
+from goldenpath.compose.stores import is_postgres
 from goldenpath.config import add_flags, load_settings
 from goldenpath.errors import ConfigError
 from goldenpath.model.ids import UserId
@@ -36,4 +37,6 @@ def run(args: argparse.Namespace) -> int:
             f"USER: {args.user!r} has no log in this store; `goldenpath runs` lists users"
         )
     print_line(f"erased everything of {args.user}")
+    if is_postgres(settings.store):
+        print_line("goldenpath compact, as the tables' owner, takes it out of their files, too")
     return 0
