@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench mutants simulate chaos fuzz audit proof clean
+.PHONY: setup demo test check format bench mutants simulate cluster chaos fuzz audit proof clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,9 @@ FROM ?= 1
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(TRACE),--trace) \
 		$(if $(PLANTED),--planted) $(if $(MACHINES),--machines $(MACHINES)) $(if $(USERS),--users $(USERS)) $(if $(STEPS),--steps $(STEPS))
+
+cluster: setup
+	$(BIN)/python -m goldenpath.testing.cluster $(if $(PORT),--port $(PORT))
 
 MINUTES ?= 10
 chaos: setup

@@ -25,8 +25,8 @@ MAY_BLOCK = [
     ("goldenpath/store/postgres/schema.py", {"migrations"}),
     ("goldenpath/store/image.py", {"write_image", "read_image"}),
     # What a test does to a database server of its own.
-    ("goldenpath/testing/postgres.py", {"run", "_pids", "start", "stop", "kill"}),
-    ("goldenpath/testing/relay.py", {"_do"}),
+    ("goldenpath/testing/postgres.py", {"run", "pids", "start", "stop", "kill"}),
+    ("goldenpath/testing/relay.py", {"_do", "close"}),
     # The standard library's handlers write where they are called.
     ("logging/__init__.py", {"emit"}),
 ]

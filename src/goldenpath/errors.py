@@ -12,6 +12,8 @@ GoldenpathError
 │   ├── PositionError           (mark, cursor) is not of this log: the reader gets `reset`
 │   ├── LeaseHeldError          another live host holds the user
 │   └── StoreOpenError          the store cannot be opened (locked, corrupt, too new, ...)
+├── OutgoingError           another service could not be reached
+│   └── AddressRefusedError     its name leads into a private network
 ├── RunEndedError           a RunContext was used after its run's end   (public: RunEnded)
 ├── ToolFailedError         a tool ended without a result               (public: ToolFailed)
 ├── ProviderUnavailableError  a model's or tool's provider is down; raise it from an agent
@@ -88,6 +90,14 @@ class LeaseHeldError(StoreError):
 
 class StoreOpenError(StoreError):
     """The store cannot be opened; the message says why and what to do."""
+
+
+class OutgoingError(GoldenpathError):
+    """A request to another service that got no answer; it may have arrived all the same."""
+
+
+class AddressRefusedError(OutgoingError):
+    """A name that leads into a private network, where the operator did not allow that."""
 
 
 class RunEndedError(GoldenpathError):

@@ -14,7 +14,14 @@ from msgspec.structs import replace
 from goldenpath.errors import StoreRefusedError, StoreUnavailableError
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import ORIGIN_MARK, Mark, RunId, Seq
-from goldenpath.store.interface import Batch, StoreStatus, Submission, UndeliveredAnswer
+from goldenpath.store.interface import (
+    Batch,
+    Claim,
+    Notice,
+    StoreStatus,
+    Submission,
+    UndeliveredAnswer,
+)
 from goldenpath.testing.memory_store import MemoryStore, MemoryWatch
 
 BROKEN: dict[type[MemoryStore], str] = {}
@@ -586,3 +593,68 @@ class WaitsForReaders(MemoryStore):
         await super().append(append)
         while any(w._event.is_set() for w in self.disk.watches.get(append.user, ())):
             await asyncio.sleep(0.001)
+
+
+@breaks("K4")
+class ClaimsAreNotKept(MemoryStore):
+    """Every host that asks is given the same notices."""
+
+    def _claim(self, user: Any, row: Any, now_ms: int, stretch: float) -> Notice:
+        before = dict(self.disk.user(user).notices)
+        notice = super()._claim(user, row, now_ms, stretch)
+        self.disk.user(user).notices = before
+        return notice
+
+
+@breaks("K4")
+class ClaimsAreLostInACrash(MemoryStore):
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            record.notices.clear()
+
+
+@breaks("K4")
+class ClaimsWhatWasReceived(MemoryStore):
+    """Who acknowledged after the first claim is told of again."""
+
+    async def undelivered(self, limit: int = 1000) -> Any:
+        found = await super().undelivered(limit)
+        if limit < 1 << 40:  # asked for a list, not by a claim
+            return found
+        listed = {(one.user, one.run.run_id) for one in found}
+        for user, record in self.disk.users.items():
+            for run_id in record.notices:
+                if (user, run_id) not in listed:
+                    found.append(_undelivered(user, record.rows.runs[run_id]))
+        return found
+
+
+@breaks("K5")
+class NotifiedIsForgottenInACrash(MemoryStore):
+    def __init__(self, disk: Any = None) -> None:
+        super().__init__(disk)
+        for record in self.disk.users.values():
+            record.notices = {k: (n, again or 0) for k, (n, again) in record.notices.items()}
+
+
+@breaks("K5")
+class NotifiedIsForEveryone(MemoryStore):
+    """A run's id is looked for in all logs."""
+
+    async def notified(self, user: Any, run_id: Any) -> None:
+        for owner in list(self.disk.users):
+            await super().notified(owner, run_id)
+
+
+@breaks("K6")
+class NoticesOutliveTheirRuns(MemoryStore):
+    """What is to be told is kept beside the log, and not erased with it."""
+
+    async def claim_notices(self, now_ms: int, **options: Any) -> Claim:
+        kept = self.disk.__dict__.setdefault("kept", {})
+        claim = await super().claim_notices(now_ms, **options)
+        known = {(one.user, one.run_id): one for one in claim.notices}
+        kept.update(known)
+        gone = [one for key, one in kept.items() if key not in known]
+        return replace(claim, notices=[*claim.notices, *gone])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import anyio
 
-from goldenpath.cli.demo_tokens import token_route
 from goldenpath.cli.output import print_line
 from goldenpath.client import Client
 from goldenpath.compose.app import App
@@ -19,6 +18,7 @@ from goldenpath.demo.agent import SHIPPED_DATA, build_agent
 from goldenpath.demo.dataset import DatasetError, open_dataset
 from goldenpath.demo.examples import examples
 from goldenpath.demo.page import page_routes
+from goldenpath.demo.tokens import token_route
 from goldenpath.engine.definitions import Agent
 from goldenpath.errors import ConfigError, StoreOpenError
 from goldenpath.model.entries import TYPE_NAMES, Entry, format_time

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from goldenpath.compose.observing import observer_of
+from goldenpath.compose.outgoing import Outgoing
 from goldenpath.compose.stores import open_store
 from goldenpath.compose.tokens import authenticator
 from goldenpath.compose.upkeep import keep_up
+from goldenpath.compose.webhook import Notifier, webhook_of
 from goldenpath.config import Settings
 from goldenpath.engine.definitions import AgentRegistry
 from goldenpath.engine.host import EngineHost
@@ -66,6 +69,7 @@ async def assembled(
 ) -> AsyncGenerator[Assembly]:
     """Open everything that an application needs; close it in the reverse order."""
     auth = authenticator(settings) if authenticate is None else ApplicationUsers(authenticate)
+    webhook = webhook_of(settings)
     store = await open_store(settings.store, settings.durability)
     try:
         telemetry = Metrics(store.stats)
@@ -74,7 +78,7 @@ async def assembled(
             agents,
             limits=settings.limits,
             clock=clock,
-            observer=telemetry,
+            observer=observer_of(telemetry),
             name=settings.name or f"{socket.gethostname()}:{settings.port}",
             version=software_version(),
         )
@@ -82,13 +86,20 @@ async def assembled(
             host, auth, ServerSettings(allow_origins=settings.allow_origin), extra_routes
         )
         async with host.running(), watched(settings.watchdog, telemetry.loop_blocked):
-            upkeep = asyncio.create_task(
-                keep_up(store, settings, host.clock), name="goldenpath-upkeep"
-            )
+            tasks = {
+                asyncio.create_task(keep_up(store, settings, host.clock), name="goldenpath-upkeep")
+            }
+            if webhook is not None:
+                outgoing = Outgoing(webhook.url, allow_private=webhook.allow_private)
+                notifier = Notifier(
+                    webhook, outgoing.post, store, host.clock, host.ids, telemetry.webhook
+                )
+                tasks.add(asyncio.create_task(notifier.run(), name="goldenpath-webhook"))
             try:
                 yield Assembly(host, server, telemetry)
             finally:
-                upkeep.cancel()
-                await asyncio.wait({upkeep})
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
     finally:
         await store.close()

@@ -84,6 +84,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_pieces: Annotated[
         float, _About("duration", "how long after a run's end its pieces and journal are kept")
     ] = 7 * 86400.0
+    webhook_url: Annotated[
+        str | None,
+        _About("text", "told of answers that nobody received: https://host/path"),
+    ] = None
+    webhook_after: Annotated[
+        float, _About("duration", "how long an answer stays undelivered before that is told")
+    ] = 300.0
+    webhook_secret: Annotated[
+        str | None,
+        _About(
+            "text",
+            "signs webhooks: whsec_ and 24 to 64 bytes in base64; only in the environment",
+            secret=True,
+        ),
+    ] = None
+    webhook_allow_private: Annotated[
+        Literal["no", "yes"],
+        _About("choice", "yes: webhook-url may be in a private network, and be http://"),
+    ] = "no"
     log_format: Annotated[
         Literal["auto", "json", "text"],
         _About("choice", "diagnostics on stderr; auto: text on a terminal, else json"),

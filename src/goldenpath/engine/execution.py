@@ -15,6 +15,7 @@ from goldenpath.engine.definitions import Agent, Tool
 from goldenpath.engine.ending import Ending
 from goldenpath.engine.journal import Scope, Step, current_scope
 from goldenpath.engine.outbox import FencedError
+from goldenpath.engine.ports import Attempt
 from goldenpath.engine.run import Run
 from goldenpath.engine.toolcall import ToolCall
 from goldenpath.errors import (
@@ -59,6 +60,9 @@ class Execution:
         self.unrepeatable: set[StepKey] = set()
         """Tools whose body is under way and may not be called again."""
         self._handed_over = False
+        self._begun: Attempt | None = None
+        """What the observer was told of."""
+        self._ended: tuple[str, str | None] = ("fenced", None)
         self._park_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -69,6 +73,8 @@ class Execution:
         try:
             await self._main(history)
         finally:
+            if self._begun is not None:
+                self.engine.observer.attempt_ended(self._begun, *self._ended)
             # No cycles are left: the collector of those comes late, and answers may be large.
             self.budget.close()
             self.answer.detach()
@@ -82,6 +88,7 @@ class Execution:
             await self.engine.outbox.durable()
             context = RunContext(self, history)
             self.budget.start()
+            self._begin()
             body = asyncio.create_task(self._code(context))
             body.add_done_callback(self._wake)
             await self._over
@@ -106,7 +113,12 @@ class Execution:
             run.remaining_ms = self.budget.remaining_ms
             run.ending = not self.leaves_open
             run.execution = None
-        await self._conclude(body)
+        self._ended = await self._conclude(body)
+
+    def _begin(self) -> None:
+        run = self.run
+        self._begun = Attempt(run.run_id, run.thread_id, run.parent_run_id, run.agent, self.attempt)
+        self.engine.observer.attempt_began(self._begun)
 
     async def _code(self, context: RunContext) -> str | None:
         return await self.agent.function(context, self.run.text)
@@ -151,15 +163,16 @@ class Execution:
         """Why this attempt ends, if it does."""
         return self._stop
 
-    async def _conclude(self, body: asyncio.Future[Any] | None) -> None:
+    async def _conclude(self, body: asyncio.Future[Any] | None) -> tuple[str, str | None]:
+        """Write how it ended; gives that, as `Observer.attempt_ended` wants it."""
         engine, run = self.engine, self.run
         try:
             if self._stop == "fenced":
-                return
+                return self._stop, None
             if self._stop in ("parked", "shutdown"):
                 await engine.outbox.durable()
                 engine.attempt_parked(run, self.attempt)
-                return
+                return self._stop, None
             end = self._ending(body)
             await engine.end_children(run)
             if body is not None and end.status == "succeeded":
@@ -172,7 +185,8 @@ class Execution:
                 run, end.status, end.error, usage=self.usage, remaining_ms=run.remaining_ms
             )
         except FencedError:
-            return
+            return "fenced", None
+        return end.status, None if end.error is None else end.error.code
 
     def _ending(self, body: asyncio.Future[Any] | None) -> Ending:
         match self._stop:

@@ -34,6 +34,8 @@ _SCAN_SECONDS = 1.0
 _BREATH_SECONDS = 0.02
 """When somebody else's users are free they come together: they are looked for once."""
 _RENEW_SECONDS = 1.0
+_COMPARED_BEATS = 20
+"""After so many renewals leases are compared with what the store has, trouble or none."""
 _POLL_SECONDS = 1.0
 _MOST_USERS = 100_000
 """More than can be active at once: those that are would otherwise hide those that wait."""
@@ -94,6 +96,7 @@ class EngineHost:
         self._name, self._version = name, version
         self._doubtful = False
         """The store may not have what this host believes: its leases are to be compared."""
+        self._beats = 0
         self._look_soon = asyncio.Event()
         self._lapses = 0
         self._renewed: float | None = None
@@ -170,6 +173,9 @@ class EngineHost:
                     self._doubtful = True
                 self._renewed = began
                 self._take_in(pulse)
+                self._beats += 1
+                if lease is not None and self._beats % _COMPARED_BEATS == 0:
+                    self._doubtful = True  # a failover may have passed without an error
                 await self._compare_leases()
             except StoreUnavailableError as error:
                 self._doubtful = True

@@ -9,9 +9,9 @@ import asyncio
 import random
 import secrets
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from goldenpath.model.ids import Mark, RunId, UserId, uuid7
+from goldenpath.model.ids import CallId, Mark, RunId, ThreadId, UserId, uuid7
 from goldenpath.model.journal import StepKey
 
 
@@ -43,8 +43,23 @@ class Ids(Protocol):
         ...
 
 
+class Attempt(NamedTuple):
+    """One attempt at a run: `number` is 1 for the first."""
+
+    run_id: RunId
+    thread_id: ThreadId
+    parent_run_id: RunId | None
+    agent: str
+    number: int
+
+
 class Observer:
-    """Told of what happens, for metrics and logs; the base class ignores it all."""
+    """Told of what happens, for metrics, logs and traces; the base class ignores it all.
+
+    Where it says that something begins, it is called in the context (`contextvars`) that the
+    agent's, tool's or step's code gets, in its task or thread: what is set here is seen there, and
+    by nothing else. What has begun ends once.
+    """
 
     def run_started(self, waited_s: float) -> None: ...
     def run_ended(self, status: str, code: str | None, seconds: float) -> None: ...
@@ -64,6 +79,24 @@ class Observer:
 
     def body_entered(self, run_id: RunId, key: StepKey) -> None:
         """Right before the code of a tool or of a step's function runs."""
+
+    def attempt_began(self, attempt: Attempt) -> None:
+        """The agent's code is about to run."""
+
+    def attempt_ended(self, attempt: Attempt, status: str, code: str | None) -> None:
+        """How the run ended, durably; or why it did not: `parked`, `shutdown`, `fenced`."""
+
+    def tool_began(self, run_id: RunId, call_id: CallId, tool: str) -> None:
+        """The body of a tool is about to run for the first time in this attempt at the run."""
+
+    def tool_ended(self, call_id: CallId, status: str, attempts: int) -> None:
+        """The call ended as its `tool_completed` says, or is left open (`interrupted`)."""
+
+    def step_began(self, run_id: RunId, key: StepKey) -> None:
+        """The function of a `run.step` is about to run."""
+
+    def step_ended(self, run_id: RunId, key: StepKey, status: str) -> None:
+        """`ok`, `error` or `cancelled`."""
 
 
 class SystemClock:

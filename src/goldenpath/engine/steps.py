@@ -38,6 +38,7 @@ async def call_function(
     engine.check_lease()
     is_async = inspect.iscoroutinefunction(function)
     engine.observer.body_entered(execution.run.run_id, key)
+    engine.observer.step_began(execution.run.run_id, key)
     body = bodies.call(lambda: function(*args, **kwargs), {}, is_async, engine.threads)
     value, status, message, detail = None, None, None, None
     try:
@@ -51,8 +52,11 @@ async def call_function(
     except NotReplayableError as error:
         status, message = "error", str(error)
     except asyncio.CancelledError:
+        status = "cancelled"
         await bodies.stop(body, limits.cancel_seconds, engine.abandoned, f"step {key.name}")
         raise
+    finally:
+        engine.observer.step_ended(execution.run.run_id, key, status or "ok")
     left = execution.budget.remaining_ms
     return await execution.complete(
         StepStarted(key=key, kind="step", remaining_ms=left),

@@ -43,6 +43,8 @@ class ToolCall:
         self._attempt = 0
         self._began = 0.0
         self._open = True
+        self._entered = False
+        """The observer was told that it began."""
         self._progress: tuple[str, float | None] | None = None
         self._progress_timer: asyncio.TimerHandle | None = None
 
@@ -52,15 +54,20 @@ class ToolCall:
         if step is not None and step.order is not None:
             return await execution.replayed(step)
         self._began = self._engine.clock.monotonic()
+        status = "interrupted"
         try:
             outcome = await self._settle(step)
+            status = outcome[0]
         except asyncio.CancelledError:
             if execution.leaves_open or not self._call_id or self._engine.outbox.fenced:
                 raise
-            self._write_end((execution.calls_end, None, "The call was stopped.", None))
+            status = execution.calls_end
+            self._write_end((status, None, "The call was stopped.", None))
             raise
         finally:
             self._open = False
+            if self._entered:
+                self._engine.observer.tool_ended(self._call_id, status, self._attempt)
             execution.unrepeatable.discard(self._key)
             if self._progress_timer is not None:
                 self._progress_timer.cancel()
@@ -222,6 +229,9 @@ class ToolCall:
         if tool.context_parameter is not None:
             arguments[tool.context_parameter] = self._context(seconds, alive)
         self._engine.observer.body_entered(execution.run.run_id, self._key)
+        if not self._entered:
+            self._entered = True
+            self._engine.observer.tool_began(execution.run.run_id, self._call_id, tool.name)
         if not tool.idempotent:
             execution.unrepeatable.add(self._key)
         body = bodies.call(tool.function, arguments, tool.is_async, self._engine.threads)

@@ -37,6 +37,9 @@ class RunImage(msgspec.Struct, frozen=True, array_like=True):
     row: RunRow
     pruned: bool
     undelivered: bool
+    notice_attempts: int = 0
+    notice_ms: int | None = None
+    """When somebody outside is to be told that nobody received it; null: never (again)."""
 
 
 class CommandImage(msgspec.Struct, frozen=True, array_like=True):

@@ -60,6 +60,12 @@ Receipts of delivery
      the first `devices` counts as a reader without a name.
  K2  An answer is undelivered while no device acked and no reader fetched its terminal.
  K3  `fetched` is a receipt for the answers of the named runs and for no other.
+ K4  `claim_notices` gives answers that are undelivered and ended in the time asked for, each to one
+     caller: a claim is durable, counts an attempt, and is repeated by nobody before `again_ms`.
+     Those that ended before that time it counts once, when they are due, and never gives again.
+ K5  `notified` is for one answer of one user: no claim gives it again, also after a restart and in
+     a copy.
+ K6  What is erased, by its user or by age, is in no claim.
 Erasing
  E1  `erase_threads` and `erase_user` of an append remove what was there before it: texts, journal
      values, arguments, results, titles, body hashes and (of a user) names of devices. No read,
@@ -98,7 +104,7 @@ from goldenpath.model.ids import (
     ThreadId,
     UserId,
 )
-from goldenpath.model.views import ApprovalRow, OpenPart, OpenTool, RunRow, ThreadRow
+from goldenpath.model.views import ApprovalRow, OpenPart, OpenTool, RunRow, RunStatus, ThreadRow
 
 
 class Position(NamedTuple):
@@ -203,6 +209,40 @@ class UndeliveredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     user: UserId
     run: RunRow
+
+
+NOTICE_FIRST_MS = 30_000
+"""From the first claim of a notice to the second; each pause is twice the one before."""
+NOTICE_MOST_MS = 3_600_000
+"""The longest of these pauses."""
+
+
+def notice_pause_ms(attempt: int, stretch: float) -> int:
+    """The pause after an attempt (1, 2, ...); `stretch` (1 or more) spreads what failed at once."""
+    doubled = NOTICE_FIRST_MS * 2 ** min(attempt - 1, 30)
+    return round(min(doubled, NOTICE_MOST_MS) * stretch)
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """An undelivered answer of which somebody outside is to be told; it holds no text."""
+
+    user: UserId
+    thread_id: ThreadId
+    run_id: RunId
+    agent: str
+    status: RunStatus
+    ended_ms: int
+    attempt: int
+    """1 for the first claim."""
+    again_ms: int
+    """When it is claimed again, unless `notified` says that it was told."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What `claim_notices` gives, and how many answers it gave up instead, as too old."""
+
+    notices: list[Notice]
+    given_up: int = 0
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -385,6 +425,23 @@ class Store(Protocol):
         ...
 
     async def undelivered(self, limit: int = 1000) -> list[UndeliveredAnswer]: ...
+    async def claim_notices(
+        self,
+        now_ms: int,
+        *,
+        ended_after_ms: int,
+        ended_before_ms: int,
+        stretch: float = 1.0,
+        limit: int = 100,
+    ) -> Claim:
+        """See clause K4: those that ended at `ended_before_ms` or earlier, at most `limit`, whoever
+        has waited longest first; they are given up if that was at `ended_after_ms` or earlier.
+        `again_ms` is `now_ms` and `notice_pause_ms`."""
+        ...
+
+    async def notified(self, user: UserId, run_id: RunId) -> None:
+        """See clause K5; unknown answers are passed over."""
+        ...
 
     # erasing and keeping
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:

@@ -32,6 +32,7 @@ UNDELIVERED_LIMIT = 10_000
 UNDELIVERED_SECONDS = 5.0
 """A count of undelivered answers is used again for this long."""
 RUN_STATUSES = ("succeeded", "failed", "cancelled", "timed_out")
+WEBHOOK_OUTCOMES = ("delivered", "failed", "blocked", "gone", "given_up")
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 
@@ -93,6 +94,7 @@ class Metrics(Observer):
         self._abandoned = 0
         self._quarantined = 0
         self._engine_failures = 0
+        self._webhooks: dict[str, int] = dict.fromkeys(WEBHOOK_OUTCOMES, 0)
         self._blocked = 0
         self._blocked_seconds = 0.0
         self._registry = CollectorRegistry(auto_describe=False)
@@ -134,6 +136,10 @@ class Metrics(Observer):
         """Told by the watchdog: the event loop stood still for this long."""
         self._blocked += 1
         self._blocked_seconds += seconds
+
+    def webhook(self, outcome: str, count: int) -> None:
+        """Told by the webhook's sender: so many attempts ended like this."""
+        self._webhooks[outcome] = self._webhooks.get(outcome, 0) + count
 
     async def refresh(self, host: Host) -> None:
         """Read what the host and its store know; call before `render`.
@@ -181,6 +187,12 @@ class Metrics(Observer):
             f"Answers that nobody acknowledged or fetched (counted to {UNDELIVERED_LIMIT}).",
             self._undelivered,
         )
+        webhooks = CounterMetricFamily(
+            "goldenpath_webhooks", "Attempts to tell of undelivered answers.", labels=["outcome"]
+        )
+        for outcome, count in self._webhooks.items():
+            webhooks.add_metric([outcome], count)
+        yield webhooks
         stats = self.store_stats
         yield SummaryMetricFamily(
             "goldenpath_store_commit_seconds",

@@ -18,6 +18,8 @@ _WRITES = frozenset(
         "release",
         "acknowledge",
         "fetched",
+        "claim_notices",
+        "notified",
         "prune",
     }
 )

@@ -40,6 +40,8 @@ class UserRecord:
     inbox: dict[CommandId, InboxRow] = field(default_factory=lambda: {})
     acks: dict[DeviceId | None, int] = field(default_factory=lambda: {})
     fetched: set[RunId] = field(default_factory=set[RunId])
+    notices: dict[RunId, tuple[int, int | None]] = field(default_factory=lambda: {})
+    """(attempts, when the next one may be: None for never) of answers that were claimed."""
 
     @property
     def head(self) -> int:

@@ -38,12 +38,14 @@ from goldenpath.store.interface import (
     Activation,
     Append,
     Batch,
+    Claim,
     CommitStats,
     Found,
     History,
     HostReport,
     HostView,
     LivingHost,
+    Notice,
     OpenRun,
     PendingCommand,
     Position,
@@ -53,6 +55,7 @@ from goldenpath.store.interface import (
     Submission,
     UndeliveredAnswer,
     Watch,
+    notice_pause_ms,
 )
 from goldenpath.store.words import hits
 from goldenpath.testing.memory_disk import Disk, HostBeat, InboxRow, UserRecord, keep_backup
@@ -223,6 +226,7 @@ class MemoryStore:
         record.entries.extend(append.entries)
         for entry in bodies:
             apply(record.rows, entry)
+        self._forget_notices(record)
         for command_id in list(record.inbox):
             if command_id in record.rows.receipts:
                 del record.inbox[command_id]
@@ -243,6 +247,12 @@ class MemoryStore:
     def _hide(record: UserRecord, index: int) -> None:
         entry = record.entries[index]
         record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
+
+    @staticmethod
+    def _forget_notices(record: UserRecord) -> None:
+        """Those of runs that are not there any more."""
+        for run_id in [one for one in record.notices if one not in record.rows.runs]:
+            del record.notices[run_id]
 
     def _erase(self, record: UserRecord, thread_id: ThreadId | None) -> None:
         """Hide the entries of a thread; None: all."""
@@ -509,6 +519,58 @@ class MemoryStore:
                     found.append(UndeliveredAnswer(user=user, run=row))
         return found[:limit]
 
+    async def claim_notices(
+        self,
+        now_ms: int,
+        *,
+        ended_after_ms: int,
+        ended_before_ms: int,
+        stretch: float = 1.0,
+        limit: int = 100,
+    ) -> Claim:
+        due: list[tuple[int, UserId, RunRow]] = []
+        for user, row in ((one.user, one.run) for one in await self.undelivered(1 << 40)):
+            known = self.disk.users[user].notices.get(row.run_id)
+            again_ms = row.ended_ms if known is None else known[1]
+            if (
+                again_ms is not None
+                and again_ms <= now_ms
+                and (row.ended_ms or 0) <= ended_before_ms
+            ):
+                due.append((again_ms, user, row))
+        due = sorted(due, key=lambda one: one[0])[:limit]
+        late = [one for one in due if (one[2].ended_ms or 0) <= ended_after_ms]
+        for _, user, row in late:
+            self._write(user).notices[row.run_id] = (0, None)
+        claimed = [
+            self._claim(user, row, now_ms, stretch)
+            for _, user, row in due
+            if (row.ended_ms or 0) > ended_after_ms
+        ]
+        return Claim(notices=claimed, given_up=len(late))
+
+    def _claim(self, user: UserId, row: RunRow, now_ms: int, stretch: float) -> Notice:
+        notices = self._write(user).notices
+        attempt = notices.get(row.run_id, (0, None))[0] + 1
+        again_ms = now_ms + notice_pause_ms(attempt, stretch)
+        notices[row.run_id] = (attempt, again_ms)
+        return Notice(
+            user=user,
+            thread_id=row.thread_id,
+            run_id=row.run_id,
+            agent=row.agent,
+            status=row.status,
+            ended_ms=row.ended_ms or 0,
+            attempt=attempt,
+            again_ms=again_ms,
+        )
+
+    async def notified(self, user: UserId, run_id: RunId) -> None:
+        record = self._write(user)
+        row = record.rows.runs.get(run_id)
+        if row is not None and not row.open:
+            record.notices[run_id] = (record.notices.get(run_id, (0, None))[0], None)
+
     # -- erasing and keeping -----------------------------------------------------------------
 
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
@@ -534,6 +596,7 @@ class MemoryStore:
                 if everything:
                     for run_id in runs:
                         del record.rows.runs[run_id]
+                    self._forget_notices(record)
                     record.rows.approvals = {
                         k: a for k, a in record.rows.approvals.items() if a.run_id not in runs
                     }

@@ -238,7 +238,7 @@ class PostgresServer:
         """Kill -9 every process of it, as a machine that loses its power kills them."""
         if self.process is None:
             return
-        for pid in self._pids():
+        for pid in self.pids():
             _signal(pid, signal.SIGKILL)
         self.process.wait(30)
         self.process = None
@@ -246,12 +246,12 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Stop every process of it where it stands; connections stay open, nothing answers."""
-        for pid in self._pids():
+        for pid in self.pids():
             _signal(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for pid in self._pids():
+        for pid in self.pids():
             _signal(pid, signal.SIGCONT)
 
     def promote(self) -> None:
@@ -278,7 +278,7 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Its processes, the parent first."""
         if self.process is None or self.process.poll() is not None:
             return []

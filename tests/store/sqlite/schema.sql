@@ -70,11 +70,12 @@ CREATE TABLE runs (
     last_seq INTEGER,
     pruned INTEGER NOT NULL,
     undelivered INTEGER NOT NULL,
-    body TEXT NOT NULL,
+    body TEXT NOT NULL, notice_attempts INTEGER NOT NULL DEFAULT 0, notice_ms INTEGER,
     PRIMARY KEY (user_no, run_id)
 ) STRICT;
 CREATE INDEX runs_by_user ON runs (user_no, first_seq);
 CREATE INDEX runs_newest ON runs (queued_ms, run_id);
+CREATE INDEX runs_notices ON runs (notice_ms) WHERE undelivered = 1 AND notice_ms IS NOT NULL;
 CREATE INDEX runs_of_parent ON runs (user_no, parent_run_id) WHERE parent_run_id IS NOT NULL;
 CREATE INDEX runs_of_thread ON runs (user_no, thread_id, first_seq);
 CREATE INDEX runs_open ON runs (user_no, first_seq) WHERE last_seq IS NULL;

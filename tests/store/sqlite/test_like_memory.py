@@ -69,7 +69,7 @@ class Pair:
         choice = self.random.choice(
             ["ask"] * 4 + ["write"] * 6 + ["end"] * 3 + ["thread", "tool", "tool", "approve"]
             + ["activate", "settle", "reopen", "ack", "fetch", "submit", "refuse", "rename", "delete"]
-            + ["prune", "retain", "wait", "park", "park"]
+            + ["prune", "retain", "wait", "park", "park", "claim", "claim", "notified"]
         )  # fmt: skip
         self.history.append(f"{user}:{choice}")
         await getattr(self, f"do_{choice}")(user)
@@ -192,6 +192,21 @@ class Pair:
         chosen = [*self.random.sample(runs, len(runs) // 2), RunId("unknown")]
         for store in (self.store, self.memory):
             await store.fetched(UserId(user), chosen)
+
+    async def do_claim(self, user: str) -> None:
+        now = self.random.randrange(1, 200_000)
+        after, before = self.random.randrange(50_000), self.random.randrange(200_000)
+        found = []
+        for store in (self.store, self.memory):
+            claim = await store.claim_notices(now, ended_after_ms=after, ended_before_ms=before)
+            notices = sorted(claim.notices, key=lambda one: (one.user, one.run_id))
+            found.append((claim.given_up, notices))
+        assert found[0] == found[1], self.history
+
+    async def do_notified(self, user: str) -> None:
+        for _, row in (await self.memory.runs(UserId(user), None, 20))[:3]:
+            for store in (self.store, self.memory):
+                await store.notified(UserId(user), row.run_id)
 
     async def do_settle(self, user: str) -> None:
         await self.store.compact()

@@ -120,7 +120,9 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         await open_reader(path)
 
 
-async def test_a_store_of_the_first_version_gets_the_status_resuming(tmp_path: Path) -> None:
+async def test_a_store_of_the_first_version_gets_the_status_resuming_and_notices(
+    tmp_path: Path,
+) -> None:
     """Rows that an older version settled are what the log gives now; others stay as they are."""
     path = tmp_path / "store.db"
     store = await open_store(path)
@@ -140,7 +142,13 @@ async def test_a_store_of_the_first_version_gets_the_status_resuming(tmp_path: P
         " WHERE status = 'resuming'"
     )
     assert connection.changes() == 1
-    connection.execute("PRAGMA user_version = 1")
+    for statement in (
+        "DROP INDEX runs_notices",
+        "ALTER TABLE runs DROP COLUMN notice_ms",
+        "ALTER TABLE runs DROP COLUMN notice_attempts",
+        "PRAGMA user_version = 1",
+    ):
+        connection.execute(statement)
     connection.close()
     with pytest.raises(StoreOpenError, match="start the server once"):
         await open_reader(path)
@@ -153,6 +161,8 @@ async def test_a_store_of_the_first_version_gets_the_status_resuming(tmp_path: P
         for status, runs in (("resuming", ["shut"]), ("running", ["asks", "runs"])):
             found = [row.run_id for _, row in await store.runs(log.user, status, 10)]
             assert found == runs
+        claim = await store.claim_notices(10**9, ended_after_ms=0, ended_before_ms=10**9)
+        assert [(notice.run_id, notice.attempt) for notice in claim.notices] == [("ends", 1)]
         assert await verify(store) == []
     finally:
         await store.close()

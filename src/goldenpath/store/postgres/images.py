@@ -66,7 +66,10 @@ async def _records_of(connection: Connection, users: list[Any]) -> AsyncIterator
 
     marks = await rows("epoch, first_seq, mark", "marks", "epoch")
     threads = await rows("body", "threads", "created_seq, thread_id")
-    runs = await rows("body, question, output, pruned, undelivered", "runs", "first_seq")
+    runs = await rows(
+        "body, question, output, pruned, undelivered, notice_attempts, notice_ms",
+        "runs", "first_seq",
+    )  # fmt: skip
     approvals = await rows("body", "approvals", "requested_seq, approval_id")
     receipts = await rows("body, body_hash", "receipts", "command_id")
     commands = await rows("command_id, body, body_hash, refusal, refused_ms", "inbox", "place")
@@ -183,12 +186,12 @@ def _add_user(tables: _Tables, no: int, user: UserImage) -> None:
     tables.add(
         "runs",
         "user_no run_id thread_id parent_run_id status queued_ms ended_ms first_seq last_seq"
-        " pruned undelivered question output body",
+        " pruned undelivered notice_attempts notice_ms question output body",
         [
             (no, r.run_id, r.thread_id, r.parent_run_id, r.status, r.queued_ms, r.ended_ms,
-             r.first_seq, r.last_seq, pruned, undelivered, r.text.encode(),
-             None if r.output is None else r.output.encode(), run_body(r))
-            for r, pruned, undelivered in ((i.row, i.pruned, i.undelivered) for i in user.runs)
+             r.first_seq, r.last_seq, i.pruned, i.undelivered, i.notice_attempts, i.notice_ms,
+             r.text.encode(), None if r.output is None else r.output.encode(), run_body(r))
+            for r, i in ((i.row, i) for i in user.runs)
         ],
         sum(len(i.row.text) + len(i.row.output or "") + 500 for i in user.runs),
     )  # fmt: skip

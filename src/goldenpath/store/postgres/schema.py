@@ -86,6 +86,12 @@ async def _migrate(connection: Connection, grant: str | None) -> list[str]:
         async with connection.transaction():
             for statement in _GRANTS:
                 await connection.execute(statement.format(role=f'"{grant}"'))
+            if not await connection.fetchval(
+                "SELECT has_table_privilege($1::text, 'goldenpath.users', 'INSERT')", grant
+            ):
+                raise StoreOpenError(
+                    f"privileges for {grant} were not given: run it as the owner of the schema"
+                )
     return done
 
 

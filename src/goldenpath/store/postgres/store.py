@@ -19,12 +19,16 @@ from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import CommandId, DeviceId, HostId, Mark, RunId, Seq, UserId
 from goldenpath.store.image import Record, read_image, write_image
 from goldenpath.store.interface import (
+    NOTICE_FIRST_MS,
+    NOTICE_MOST_MS,
     Activation,
     Append,
     Batch,
+    Claim,
     CommitStats,
     HostReport,
     HostView,
+    Notice,
     Position,
     Pulse,
     StoreStatus,
@@ -39,7 +43,7 @@ from goldenpath.store.postgres.link import Job, Link, Links, translated
 from goldenpath.store.postgres.log import Log
 from goldenpath.store.postgres.news import News
 from goldenpath.store.postgres.reads import Reads
-from goldenpath.store.postgres.rows import receipt_of
+from goldenpath.store.postgres.rows import receipt_of, run_of
 from goldenpath.store.postgres.schema import check_durable, check_schema, migrate
 from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
 
@@ -270,6 +274,45 @@ class PostgresStore(Reads):
         """See clause K3."""
         await self._inbox.run(
             lambda c: c.execute("SELECT goldenpath.fetched_1($1, $2)", user, list(run_ids))
+        )
+
+    async def claim_notices(
+        self,
+        now_ms: int,
+        *,
+        ended_after_ms: int,
+        ended_before_ms: int,
+        stretch: float = 1.0,
+        limit: int = 100,
+    ) -> Claim:
+        """See clause K4."""
+        rows = await self._inbox.run(
+            lambda connection: connection.fetch(
+                "SELECT * FROM goldenpath.claim_notices_1($1, $2, $3, $4, $5, $6, $7)",
+                now_ms, ended_after_ms, ended_before_ms,
+                NOTICE_FIRST_MS, NOTICE_MOST_MS, stretch, limit,
+            )
+        )  # fmt: skip
+        notices = [
+            Notice(
+                user=row["user_id"],
+                thread_id=row["thread_id"],
+                run_id=row["run_id"],
+                agent=run_of(row["body"], b"", None).agent,
+                status=row["status"],
+                ended_ms=row["ended_ms"],
+                attempt=row["attempt"],
+                again_ms=row["again_ms"],
+            )
+            for row in rows
+            if row["again_ms"] is not None
+        ]
+        return Claim(notices=notices, given_up=len(rows) - len(notices))
+
+    async def notified(self, user: UserId, run_id: RunId) -> None:
+        """See clause K5."""
+        await self._inbox.run(
+            lambda c: c.execute("SELECT goldenpath.notified_1($1, $2)", user, run_id)
         )
 
     # -- erasing and keeping -----------------------------------------------------------------

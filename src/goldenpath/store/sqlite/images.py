@@ -90,7 +90,7 @@ async def _records_of(readers: Readers, users: list[tuple[Any, ...]]) -> AsyncIt
 
     marks = await rows("epoch, first_seq, mark", "marks", "epoch")
     threads = await rows("body", "threads", "thread_id")
-    runs = await rows("body, pruned, undelivered", "runs", "first_seq")
+    runs = await rows("body, pruned, undelivered, notice_attempts, notice_ms", "runs", "first_seq")
     approvals = await rows("body", "approvals", "requested_seq, approval_id")
     receipts = await rows("body", "receipts", "command_id")
     commands = await rows("command_id, hex(body)", "inbox", "place")
@@ -104,7 +104,7 @@ async def _records_of(readers: Readers, users: list[tuple[Any, ...]]) -> AsyncIt
             due_ms=due_ms,
             marks=activations,
             threads=[_threads.decode(row[0]) for row in threads[no]],
-            runs=[RunImage(_runs.decode(r[0]), bool(r[1]), bool(r[2])) for r in runs[no]],
+            runs=[RunImage(_runs.decode(r[0]), bool(r[1]), bool(r[2]), *r[3:]) for r in runs[no]],
             approvals=[_approvals.decode(row[0]) for row in approvals[no]],
             receipts=[_receipts.decode(row[0]) for row in receipts[no]],
             commands=[_command(*row) for row in commands[no]],

@@ -218,6 +218,7 @@ class Slice:
                     row.last_seq,
                     int(undelivered),
                     row,
+                    row.ended_ms if root else None,
                 ],
             )
         for approval in changes.approvals.values():
@@ -321,12 +322,15 @@ _WRITES: list[tuple[str, str]] = [
     (
         "runs",
         "INSERT INTO runs (user_no, run_id, thread_id, parent_run_id, status, queued_ms, ended_ms,"
-        f" first_seq, last_seq, undelivered, body, pruned) SELECT {_values(11)}, 0 {_FROM}"
+        " first_seq, last_seq, undelivered, body, notice_ms, pruned)"
+        f" SELECT {_values(12)}, 0 {_FROM}"
         " ON CONFLICT (user_no, run_id) DO UPDATE SET status = excluded.status,"
         " ended_ms = excluded.ended_ms, last_seq = excluded.last_seq,"
         # A run that had ended before was perhaps read in a history since: that stays so.
         " undelivered = CASE WHEN runs.last_seq IS NULL THEN excluded.undelivered"
-        " ELSE min(runs.undelivered, excluded.undelivered) END, body = excluded.body",
+        " ELSE min(runs.undelivered, excluded.undelivered) END, body = excluded.body,"
+        " notice_ms = CASE WHEN runs.last_seq IS NULL THEN excluded.notice_ms"
+        " ELSE runs.notice_ms END",
     ),
     (
         "approvals",

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -28,6 +29,7 @@ from goldenpath.store.sqlite.threads import (
     truncate_wal,
 )
 
+T = TypeVar("T")
 TAIL_ENTRIES = 40_000
 TAIL_BYTES = 16 * 1024 * 1024
 """The tail is settled when it holds more than this, or when nothing has happened for `IDLE_S`,
@@ -116,7 +118,7 @@ class Settler:
         async with self._turn:
             await self._pass()
 
-    async def maintain(self, work: Callable[[], Awaitable[int]]) -> int:
+    async def maintain(self, work: Callable[[], Awaitable[T]]) -> T:
         """Settle everything, then run `work` before anything else is settled."""
         async with self._turn:
             await self._pass()

@@ -29,6 +29,7 @@ from goldenpath.store.interface import (
     Activation,
     Append,
     Batch,
+    Claim,
     HostReport,
     HostView,
     Position,
@@ -37,7 +38,7 @@ from goldenpath.store.interface import (
     Submission,
     Watch,
 )
-from goldenpath.store.sqlite import log, rows
+from goldenpath.store.sqlite import log, notices, rows
 from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import Durability, FileLock
 from goldenpath.store.sqlite.core import Core, recover
@@ -289,6 +290,28 @@ class SqliteStore(Reads):
             ended = await rows.undelivered_among(state, self._readers, run_ids)
             if ended:
                 await self._core.commit(state, lambda: Fetched(user, ended), exclusive=False)
+
+    async def claim_notices(
+        self,
+        now_ms: int,
+        *,
+        ended_after_ms: int,
+        ended_before_ms: int,
+        stretch: float = 1.0,
+        limit: int = 100,
+    ) -> Claim:
+        """See clause K4."""
+        asked = notices.Asked(now_ms, ended_after_ms, ended_before_ms, stretch, limit)
+        core = self._core
+        return await core.settler.maintain(
+            lambda: notices.claim(asked, self._readers, core.settler.run_slice, core.states.get)
+        )
+
+    async def notified(self, user: UserId, run_id: RunId) -> None:
+        """See clause K5."""
+        await self._core.settler.maintain(
+            lambda: self._core.settler.run_slice(notices.notified(user, run_id))
+        )
 
     # Erasing and keeping
 

@@ -48,6 +48,7 @@ CREATE TABLE threads (
 CREATE INDEX threads_newest ON threads (user_no, created_ms, thread_id);
 
 -- Question and output stand beside the rest, so that a step does not write them again.
+-- `notice_ms`: when somebody outside is to be told that nobody received the answer.
 CREATE TABLE runs (
     user_no bigint NOT NULL,
     run_id text COLLATE "C" NOT NULL,
@@ -60,6 +61,8 @@ CREATE TABLE runs (
     last_seq bigint,
     pruned boolean NOT NULL DEFAULT false,
     undelivered boolean NOT NULL DEFAULT false,
+    notice_attempts integer NOT NULL DEFAULT 0,
+    notice_ms bigint,
     question bytea NOT NULL,
     output bytea,
     body bytea NOT NULL,
@@ -73,6 +76,7 @@ CREATE INDEX runs_by_user ON runs (user_no, first_seq);
 CREATE INDEX runs_ended ON runs (pruned, ended_ms)
     WHERE parent_run_id IS NULL AND ended_ms IS NOT NULL;
 CREATE INDEX runs_undelivered ON runs (user_no, last_seq) WHERE undelivered;
+CREATE INDEX runs_notices ON runs (notice_ms) WHERE undelivered AND notice_ms IS NOT NULL;
 
 CREATE TABLE approvals (
     user_no bigint NOT NULL,
@@ -329,8 +333,10 @@ BEGIN
     END IF;
     IF cardinality(r_user) > 0 THEN
         INSERT INTO goldenpath.runs AS r (user_no, run_id, thread_id, parent_run_id, status,
-                queued_ms, ended_ms, first_seq, last_seq, question, output, body, undelivered)
-            SELECT a.*, a.parent IS NULL AND a.last_seq IS NOT NULL
+                queued_ms, ended_ms, first_seq, last_seq, question, output, body, undelivered,
+                notice_ms)
+            SELECT a.*, a.parent IS NULL AND a.last_seq IS NOT NULL,
+                CASE WHEN a.parent IS NULL THEN a.ended END
             FROM unnest(r_user, r_run, r_thread, r_parent, r_status, r_queued, r_ended, r_first,
                 r_last, r_question, r_output, r_body)
                 AS a(user_no, run_id, thread_id, parent, status, queued, ended, first_seq,
@@ -339,7 +345,8 @@ BEGIN
             ON CONFLICT ON CONSTRAINT runs_pkey DO UPDATE
             SET status = excluded.status, ended_ms = excluded.ended_ms,
                 last_seq = excluded.last_seq, body = excluded.body,
-                output = coalesce(excluded.output, r.output), undelivered = excluded.undelivered;
+                output = coalesce(excluded.output, r.output), undelivered = excluded.undelivered,
+                notice_ms = excluded.notice_ms;
     END IF;
     IF cardinality(a_user) > 0 THEN
         INSERT INTO goldenpath.approvals AS w (user_no, approval_id, run_id, open, requested_seq,
@@ -494,4 +501,37 @@ CREATE FUNCTION fetched_1(p_user text, p_run text[]) RETURNS void LANGUAGE sql A
         FROM goldenpath.users u
         WHERE u.user_id = p_user AND r.user_no = u.user_no AND r.undelivered
             AND r.run_id = ANY (p_run)
+$$;
+
+-- Rows that another host claims right now are left to it, so that nobody waits. Those that ended too
+-- long ago have no time of a next attempt in the answer, and none afterwards.
+CREATE FUNCTION claim_notices_1(
+    p_now bigint, p_after bigint, p_before bigint, p_first bigint, p_most bigint,
+    p_stretch double precision, p_limit bigint
+) RETURNS TABLE (
+    user_id text, run_id text, thread_id text, status text, ended_ms bigint, attempt integer,
+    again_ms bigint, body bytea
+) LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT r.user_no, r.run_id, r.notice_ms FROM goldenpath.runs r
+        WHERE r.undelivered AND r.notice_ms <= p_now AND r.ended_ms <= p_before
+        ORDER BY r.notice_ms LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE goldenpath.runs r SET notice_attempts = r.notice_attempts + 1,
+            notice_ms = CASE WHEN r.ended_ms > p_after THEN p_now + round(
+                least(p_first * 2::bigint ^ least(r.notice_attempts, 30), p_most) * p_stretch
+            )::bigint END
+        FROM due d WHERE r.user_no = d.user_no AND r.run_id = d.run_id
+        RETURNING d.notice_ms AS since, r.*
+    )
+    SELECT u.user_id, c.run_id, c.thread_id, c.status, c.ended_ms, c.notice_attempts, c.notice_ms,
+        c.body
+    FROM claimed c JOIN goldenpath.users u ON u.user_no = c.user_no ORDER BY c.since
+$$;
+
+CREATE FUNCTION notified_1(p_user text, p_run text) RETURNS void LANGUAGE sql AS $$
+    UPDATE goldenpath.runs r SET notice_ms = NULL
+        FROM goldenpath.users u
+        WHERE u.user_id = p_user AND r.user_no = u.user_no AND r.run_id = p_run
+            AND r.ended_ms IS NOT NULL
 $$;

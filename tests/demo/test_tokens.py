@@ -7,8 +7,8 @@ import jwt
 import pytest
 from starlette.applications import Starlette
 
-from goldenpath.cli.demo_tokens import token_route
 from goldenpath.config import Settings
+from goldenpath.demo.tokens import token_route
 
 SECRET = "k" * 64
 LOCAL = ("127.0.0.1", 5555)

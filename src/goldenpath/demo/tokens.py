@@ -34,12 +34,12 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     client: str | None = None
 
 
-def token_route(settings: Settings) -> Route:
-    """Make the route for a demo server of these settings."""
+def token_route(settings: Settings, *, balancer: int | None = None) -> Route:
+    """Make the route for a demo server of these settings; `balancer` is a port before it."""
     ids = SystemIds()
 
     async def give_token(request: Request) -> JSONResponse:
-        if not _is_local(request):
+        if not _is_local(request, balancer):
             return _refused(403, "forbidden", "Demo tokens are given to this machine only.")
         body = b""
         async for chunk in request.stream():
@@ -61,7 +61,7 @@ def token_route(settings: Settings) -> Route:
     return Route("/demo/token", give_token, methods=["POST"])
 
 
-def _is_local(request: Request) -> bool:
+def _is_local(request: Request, balancer: int | None) -> bool:
     """A loopback peer that asked for this machine by a loopback name, from a page of ours."""
     if request.client is None or not _is_loopback(request.client.host):
         return False
@@ -70,7 +70,7 @@ def _is_local(request: Request) -> bool:
     served = request.scope.get("server")
     if match is None or not _is_loopback(match[1]):
         return False
-    if match[2] and served and match[2] != str(served[1]):
+    if match[2] and served and match[2] not in (str(served[1]), str(balancer)):
         return False
     origin = request.headers.get("origin")
     return origin is None or origin == f"http://{host}"
