@@ -80,12 +80,22 @@ def test_every_target_is_complete_by_itself() -> None:
         assert re.search(rf"^{target}:.*\bsetup\b", MAKEFILE, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "deploy" / "README.md"], ids=lambda page: page.name
+)
 def test_links_lead_somewhere(page: Path) -> None:
     later = {ROOT / "benchmarks" / "RESULTS.md"}
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        target = (page.parent / link).resolve()
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        target = (page.parent / link).resolve() if link else page
         assert target.exists() or target in later, f"{page.name}: {link}"
+        if anchor:
+            assert anchor in _anchors(target), f"{page.name}: {link}#{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What the headings of a page can be linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -98,6 +108,7 @@ def test_no_example_escapes_execution(page: Path) -> None:
         "replayable-agents.md",
         "operating.md",
         "protocol.md",
+        "runbook.md",
         "testing.md",
     }
     for block in blocks(page):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Block, free_port, matches
@@ -95,9 +96,9 @@ class _Staying:
 class Reader:
     """One reader of one page, in a directory of its own, with ports of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more_ports: Sequence[str] = ()) -> None:
         self.directory = directory
-        self.ports = {"8700": str(free_port()), "8701": str(free_port())}
+        self.ports = {port: str(free_port()) for port in ("8700", "8701", *more_ports)}
         kept = {
             k: v
             for k, v in os.environ.items()
@@ -119,16 +120,14 @@ class Reader:
     def _here(self, text: str) -> str:
         """With this reader's ports; `make demo` is what the Makefile's target does."""
         text = re.sub(r"^make demo$", "goldenpath demo --port 8700", text)
-        for port, mine in self.ports.items():
-            text = text.replace(port, mine)
-        return text
+        return re.sub("|".join(self.ports), lambda found: self.ports[found[0]], text)
 
     def do(self, block: Block) -> None:
         """Do what a block says."""
         if "file" in block.words:
             path = self.directory / block.words["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text)
+            path.write_text(self._here(block.text))
         elif block.language == "python":
             self._python(block)
         elif block.language == "console" and "by-hand" not in block.words:

@@ -35,7 +35,8 @@ _FIRST_PAUSE_S = 0.05
 _LAST_PAUSE_S = 2.0
 _PEER_MS = 10_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
-_CREDENTIALS = re.compile(r"://[^@/]*@")
+_CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
+"""More rather than less: a password whose `/` was not escaped is one, too."""
 _SERVERS = re.compile(r"(\w+://(?:[^@/]*@)?)([^/?]*)(.*)", re.DOTALL)
 
 
@@ -84,8 +85,11 @@ class Server:
             raise StoreOpenError(
                 f"store: {self.place} cannot be used: {describe(error)}"
             ) from error
-        except ValueError as error:  # of the URL's parts
-            raise StoreOpenError(f"store: {self.place} cannot be used: {error}") from error
+        except ValueError:  # of the URL's parts, and its text may show a part of the password
+            raise StoreOpenError(
+                f"store: {self.place} cannot be used: the URL cannot be read; write it as "
+                "postgresql://user:password@host:5432/database, with / in a password as %2F"
+            ) from None
         newest = self._timelines.get(found.system, 0)
         if found.timeline < newest:
             found.connection.terminate()

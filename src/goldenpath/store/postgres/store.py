@@ -39,7 +39,7 @@ from goldenpath.store.postgres.erase import find_prunable, prune_run
 from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.images import read_records, write_records
 from goldenpath.store.postgres.leases import Leases
-from goldenpath.store.postgres.link import Link, Links
+from goldenpath.store.postgres.link import Job, Link, Links, translated
 from goldenpath.store.postgres.log import Log
 from goldenpath.store.postgres.news import News
 from goldenpath.store.postgres.reads import Reads
@@ -336,12 +336,33 @@ class PostgresStore(Reads):
         """
         if not locking:
             return  # the database's own autovacuum does what can be done
-        for table in ("chunks", "threads", "runs", "approvals", "receipts", "inbox", "acks"):
-            await self._links.run(lambda c, t=table: c.execute(f"VACUUM FULL goldenpath.{t}"))
+        await self._apart(_write_anew)
 
     async def backup(self, target: Path) -> None:
         """See clause B1."""
-        await self._links.run(lambda connection: _write_copy(connection, target))
+        await self._apart(lambda connection: _write_copy(connection, target))
+
+    async def _apart(self, job: Job[None]) -> None:
+        """Do what may take long on a connection of its own: a link would give it up as silent."""
+        connection = await self._server.connect(to_read=True)
+        try:
+            await job(connection)
+        except TROUBLE as error:
+            raise translated(error) from error
+        finally:
+            await connection.close()
+
+
+async def _write_anew(connection: Connection) -> None:
+    if not await connection.fetchval(
+        "SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_class c"
+        " WHERE c.oid = 'goldenpath.chunks'::regclass"
+    ):
+        # PostgreSQL would only warn, and leave everything as it is.
+        role = await connection.fetchval("SELECT current_user")
+        raise StoreOpenError(f"the role {role} does not own the tables: compact as their owner")
+    for table in ("chunks", "threads", "runs", "approvals", "receipts", "inbox", "acks"):
+        await connection.execute(f"VACUUM FULL goldenpath.{table}")
 
 
 async def _write_copy(connection: Connection, target: Path) -> None:
