@@ -43,10 +43,15 @@ class Mutant:
             return f"its text is {count} times in {self.file}, not once"
         if self.find == self.replace:
             return "it changes nothing"
+        if path.suffix != ".py":
+            return self._missing(root)
         try:
             compile(text.replace(self.find, self.replace), self.file, "exec")
         except SyntaxError as error:
             return f"the changed file is no Python: {error}"
+        return self._missing(root)
+
+    def _missing(self, root: Path) -> str | None:
         missing = [t for t in self.tests if t.startswith("tests/") and not (root / t).exists()]
         return f"there is no {missing[0]}" if missing else None
 

@@ -168,10 +168,7 @@ class EngineHost:
             began = self.clock.monotonic()
             try:
                 pulse = await self.store.renew(self.host_id, self._report())
-                if self._renewed is not None and not self._sure():
-                    self._lapses += 1  # too late: what was held then may be another's now
-                    self._doubtful = True
-                self._renewed = began
+                self._note_renewal(began)
                 self._take_in(pulse)
                 self._beats += 1
                 if lease is not None and self._beats % _COMPARED_BEATS == 0:
@@ -221,6 +218,12 @@ class EngineHost:
         except StoreUnavailableError:
             self._doubtful = True
             raise
+
+    def _note_renewal(self, began: float) -> None:
+        if self._renewed is not None and not self._sure():
+            self._lapses += 1  # too late: what was held then may be another's now
+            self._doubtful = True
+        self._renewed = began
 
     def _sure(self) -> bool:
         lease = self.store.lease_seconds
