@@ -14,13 +14,18 @@ $(STAMP): pyproject.toml requirements/base.txt requirements/dev.txt requirements
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
+# What the tests want of the system; once.
+$(VENV)/.system: $(STAMP) requirements/system.sh
+	sh requirements/system.sh
+	touch $@
+
 demo: setup
 	$(BIN)/goldenpath demo
 
-test: setup
+test: setup $(VENV)/.system
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup
+check: setup $(VENV)/.system
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/pyright
@@ -48,7 +53,7 @@ cluster: setup
 	$(BIN)/python -m goldenpath.testing.cluster $(if $(PORT),--port $(PORT))
 
 MINUTES ?= 10
-chaos: setup
+chaos: setup $(VENV)/.system
 	$(BIN)/python -m tests.cluster --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(POSTGRES),--postgres $(POSTGRES))
 
 audit: setup
