@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import blockbuster.blockbuster as detector
@@ -10,6 +9,7 @@ import pytest
 from blockbuster import BlockBuster, BlockingError, blockbuster_ctx
 
 import goldenpath
+from goldenpath.testing import ports
 
 MAY_BLOCK = [
     # Before a server serves, and in commands that do one thing, nobody else waits for the loop.
@@ -52,9 +52,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def free_port() -> int:
     """A port of loopback where nothing listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()
 
 
 @pytest.fixture(scope="session")

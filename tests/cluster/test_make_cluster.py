@@ -17,7 +17,7 @@ import pytest
 
 from goldenpath.client import Client
 from goldenpath.model.events import AgentCompleted, AgentOutput
-from goldenpath.testing.postgres import free_port
+from goldenpath.testing.ports import free_port
 from tests.mission_critical.kit import ROOT, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]

@@ -27,7 +27,8 @@ import jwt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.docs.pages import ROOT, Block, blocks, free_port
+from goldenpath.testing.ports import free_port
+from tests.docs.pages import ROOT, Block, blocks
 
 PAGE = ROOT / "docs" / "protocol.md"
 SECRET = "a-secret-of-the-examples-of-32-bytes-or-more"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +66,3 @@ def matches(expected: list[str], shown: list[str], *, whole: bool) -> bool:
     text = "".join(line.rstrip() + "\n" for line in shown)
     found = re.match(pattern + ("$" if whole else ""), text)
     return found is not None
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

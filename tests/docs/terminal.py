@@ -14,7 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.docs.pages import ROOT, Block, free_port, matches
+from goldenpath.testing.ports import free_port
+from tests.docs.pages import ROOT, Block, matches
 
 BOUND = 60.0
 """Seconds after which what a page shows has not come."""

@@ -58,7 +58,8 @@ async def running(store: StoreReader) -> bool:
 
 def follow(reader: Reader, page: list[Block]) -> None:
     for block in page:
-        if "kill -9" in block.text and block.language == "console":
+        by_hand = "by-hand" in block.words
+        if "kill -9" in block.text and block.language == "console" and not by_hand:
             until(reader.directory / DEMO_STORE, in_mid_answer)
         if block.words.get("wait") == "running":
             until(reader.directory / "users.db", running)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from goldenpath.testing.ports import free_port
 from tests.mission_critical.places import FilePlace, Place, holds
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +41,6 @@ def token(user: str, *, ttl: float = 3600, secret: str = SECRET, **claims: Any) 
 def new_id() -> str:
     """An id of a client: of a command, a device."""
     return uuid.uuid4().hex
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str = "") -> Any:

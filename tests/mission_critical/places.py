@@ -92,6 +92,9 @@ PLACES: dict[str, Callable[[Path], Place]] = {
 
 def holds(path: Path, text: str) -> bool:
     """True if a file holds a text, in any of three encodings."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # a database removes files of its own while it works
+        return False
     needles = [text.encode(), text.encode("utf-16-le"), json.dumps(text)[1:-1].encode()]
     return any(needle in data for needle in needles)

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.mission_critical.kit import Device, Server, free_port, pairs, text_of
+from goldenpath.testing.ports import free_port
+from tests.mission_critical.kit import Device, Server, pairs, text_of
 
 pytestmark = pytest.mark.anyio
 

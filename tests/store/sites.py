@@ -14,6 +14,7 @@ from goldenpath.store.sqlite import SqliteStore, open_store
 from goldenpath.testing.memory_disk import Disk, restored
 from goldenpath.testing.memory_store import MemoryStore
 from tests.databases import Database, database, drop, empty_database
+from tests.mission_critical.places import holds
 
 _FULL = 120_000
 """Bytes: room for what the check wrote before, not for what it writes then."""
@@ -171,7 +172,7 @@ class PostgresSite:
         one.sql("CHECKPOINT")
         number = one.sql(f"SELECT oid FROM pg_database WHERE datname = '{one.name}'")
         files = (one.server.data / "base" / number).iterdir()
-        return any(text.encode() in file.read_bytes() for file in files)
+        return any(holds(file, text) for file in files)
 
     async def close(self) -> None:
         for store in self._stores:

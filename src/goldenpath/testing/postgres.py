@@ -12,7 +12,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from goldenpath.errors import ConfigError
+from goldenpath.testing.ports import free_port
 
 USER = "goldenpath"
 _START_SECONDS = 60.0
@@ -301,13 +301,6 @@ class PostgresServer:
             "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set",
             "ON_ERROR_STOP=1", "--dbname", self.url(database), "--command", text,
         ).strip()  # fmt: skip
-
-
-def free_port() -> int:
-    """A port of loopback where nothing listened a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _account() -> int | None:
