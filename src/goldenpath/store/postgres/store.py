@@ -119,6 +119,7 @@ class PostgresStore(Reads):
             return
         self._closed = True
         await self._submitting.close()
+        await self._pending.close()
         await self._acknowledging.close()
         await self._log.close()
         await self._leases.close()

@@ -25,11 +25,16 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
-def measure(kind: str, workload: str, users: int, runs: int) -> dict[str, Any]:
-    """Run one workload against a fresh server of this kind (real, process, raw)."""
+def measure(
+    kind: str, workload: str, users: int, runs: int, *, store: str | None = None
+) -> dict[str, Any]:
+    """Run one workload against a fresh server of this kind (real, process, raw).
+
+    `store` is the URL of one that is there already; without it the server has a file of its own.
+    """
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as directory:
         server = subprocess.Popen(
-            [sys.executable, "-m", "goldenpath.testing.workloads.server", kind, directory],
+            [sys.executable, "-m", "goldenpath.testing.workloads.server", kind, store or directory],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
