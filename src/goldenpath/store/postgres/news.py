@@ -71,21 +71,21 @@ class News:
     def appended(self, user: UserId) -> None:
         """The log of a user has grown."""
         self.watches.wake(user)
-        self._say(APPENDED, _name(user))
+        self._say(APPENDED, user)
 
     def submitted(self, user: UserId) -> None:
         """A command of a user is durable."""
         self.watches.wake(user)
-        self._say(SUBMITTED, _name(user))
+        self._say(SUBMITTED, user)
 
     def given_back(self) -> None:
         """A lease was given back of a user who waits."""
-        self._say(GIVEN_BACK, _SOMEBODY)
+        self._say(GIVEN_BACK)
 
-    def _say(self, kind: str, name: str) -> None:
+    def _say(self, kind: str, user: UserId | None = None) -> None:
         if self._closed or self._alone():
             return
-        self._told[kind + name] = None
+        self._told[kind + (_SOMEBODY if user is None else _name(user))] = None
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell_all(), name="goldenpath-notify")
 

@@ -145,7 +145,7 @@ class PostgresStore(Reads):
         return submission
 
     async def _submit_many(self, asked: Sequence[_Submitted]) -> list[Submission | GoldenpathError]:
-        rows = await self._inbox.run(
+        rows = await self._inbox.run_here(
             lambda connection: connection.fetch(
                 "SELECT * FROM goldenpath.submit_1($1, $2, $3, $4, $5)",
                 [one.user for one in asked],
@@ -255,7 +255,7 @@ class PostgresStore(Reads):
     async def _acknowledge_many(
         self, asked: Sequence[_Acknowledged]
     ) -> list[GoldenpathError | None]:
-        rows = await self._inbox.run(
+        rows = await self._inbox.run_here(
             lambda connection: connection.fetch(
                 "SELECT * FROM goldenpath.acknowledge_1($1, $2, $3, $4, $5)",
                 [one.user for one in asked],
