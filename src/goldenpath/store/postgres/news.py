@@ -28,6 +28,8 @@ logger = logging.getLogger("goldenpath.store")
 CHANNEL = "goldenpath"
 _NAMED_AT_MOST = 800
 """Users in a notification: it may have 8000 bytes. More are told as everybody."""
+_PAUSE_SECONDS = 0.005
+"""Between notifications: under load many users share one, and nobody alone waits."""
 _EVERYBODY = "*"
 _NAME = 8
 _SCAN_SECONDS = 3.0
@@ -96,7 +98,8 @@ class News:
                 names = "".join(told) if len(told) <= _NAMED_AT_MOST else _EVERYBODY
                 payload = f"{self._sender}{names}"
                 with contextlib.suppress(StoreError):  # whoever would have heard it looks
-                    await self._link.run(lambda c, p=payload: _notify(c, p))
+                    await self._link.run_here(lambda c, p=payload: _notify(c, p))
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             self._telling = None
 
