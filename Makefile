@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench mutants simulate cluster chaos fuzz audit proof clean
+.PHONY: setup demo test check format bench bench-cluster mutants simulate cluster chaos fuzz audit proof clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,9 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+bench-cluster: setup
+	$(BIN)/python -m benchmarks.cluster
 
 mutants: setup
 	$(BIN)/python -m tests.mutants

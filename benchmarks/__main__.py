@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import platform
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchmarks.growth import measure_growth
 from benchmarks.memory import PIECE, RUNS, USERS, measure_memory
+from benchmarks.pages import machine, put_page
 from goldenpath.testing.workloads.report import run_workloads, table
-
-HERE = Path(__file__).parent
 
 
 def tell(text: str) -> None:
@@ -47,30 +41,22 @@ def main() -> int:
     memory = measure_memory(tell)
     tell("simulating ...")
     simulated = simulator()
-    machine = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "system": platform.platform(terse=True),
-        "cores": os.cpu_count(),
-        "command": "make bench",
-        "minutes": (time.monotonic() - began) / 60,
-    }
+    where = machine("make bench", (time.monotonic() - began) / 60)
     everything = {
-        "machine": machine,
+        "machine": where,
         "workloads": figures,
         "growth": growth,
         "memory": memory,
         "simulator": simulated,
     }
-    (HERE / "results.json").write_text(json.dumps(everything, indent=1) + "\n")
-    text = report(machine, figures, growth, memory, simulated)
-    (HERE / "RESULTS.md").write_text(text)
+    text = report(where, figures, growth, memory, simulated)
+    put_page(text, everything)
     print(text)
     return 0
 
 
 def report(
-    machine: dict[str, Any],
+    where: dict[str, Any],
     figures: Any,
     growth: dict[str, Any],
     memory: dict[str, dict[str, float]],
@@ -89,8 +75,8 @@ def report(
         [
             "# Results",
             "",
-            f"Measured on {machine['date']} by `{machine['command']}` in {machine['minutes']:.0f} "
-            f"minutes: {machine['system']}, {machine['cores']} cores, Python {machine['python']}. "
+            f"Measured on {where['date']} by `{where['command']}` in {where['minutes']:.0f} "
+            f"minutes: {where['system']}, {where['cores']} cores, Python {where['python']}. "
             "The machine is shared and noisy: believe ratios within one run, not single numbers. "
             "The server runs on one core, the load on the other; durability is `full` unless a "
             "row says otherwise. The workloads are defined in docs/protocol.md; results.json "

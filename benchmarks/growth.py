@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from goldenpath.engine.ports import SystemIds
+from goldenpath.engine.ports import Ids, SystemIds
 from goldenpath.model import events, journal
 from goldenpath.model.entries import EncodedEntry, Entry, encode
 from goldenpath.model.ids import (
@@ -38,17 +38,19 @@ RUN_ENTRIES = 10
 IDS = SystemIds()
 
 
-def run_entries(seq: int, thread: ThreadId, *, new_thread: bool) -> list[EncodedEntry]:
+def run_entries(
+    seq: int, thread: ThreadId, *, new_thread: bool, ids: Ids = IDS
+) -> list[EncodedEntry]:
     """The entries of one whole run, as the engine writes them (10, or 11 with a new thread)."""
     now = time.time_ns() // 1_000_000
-    run = RunId(IDS.new())
+    run = RunId(ids.new())
     bodies: list[Any] = [
         events.MessageReceived(
-            message_id=MessageId(IDS.new()), text="What did we spend?", command_id=CommandId(IDS.new())
+            message_id=MessageId(ids.new()), text="What did we spend?", command_id=CommandId(ids.new())
         ),
         journal.RunOpened(agent="worker", budget_ms=300_000),
         journal.CommandSettled(
-            command_id=CommandId(IDS.new()), body_hash="0" * 64, kind="send", thread_id=thread,
+            command_id=CommandId(ids.new()), body_hash="0" * 64, kind="send", thread_id=thread,
             run_id=run, seq=seq,
         ),
         events.AgentStarted(agent="worker", version="1", message_id=None, deadline_ms=300_000),
@@ -91,6 +93,9 @@ class Writer:
         for _ in range(runs):
             entries += run_entries(self.head + 1 + len(entries), self.thread, new_thread=self.new)
             self.new = False
+        await self.append(entries)
+
+    async def append(self, entries: list[EncodedEntry]) -> None:
         self.number += 1
         await self.store.append(
             Append(
@@ -128,7 +133,7 @@ async def fill(path: Path, users: int, entries: int) -> None:
     await store.close()
 
 
-async def _median_ms(work: Callable[[], Awaitable[Any]], times: int = 1) -> float:
+async def median_ms(work: Callable[[], Awaitable[Any]], times: int = 1) -> float:
     """The median of some repeats: short operations are noisy."""
     took: list[float] = []
     for _ in range(times):
@@ -155,7 +160,7 @@ async def _append(writers: list[Writer]) -> None:
     await asyncio.gather(*(drive(writer) for writer in writers))
 
 
-async def _read_all(store: Store, user: UserId, position: Position) -> int:
+async def read_all(store: Store, user: UserId, position: Position) -> int:
     count = 0
     while True:
         batch = await store.read(user, position, max_bytes=FRAME_BYTES)
@@ -207,15 +212,15 @@ async def _measure(stores: dict[str, Store]) -> dict[str, Any]:
             async def activate(s: Store = store, found: list[Writer] = writers) -> None:
                 found += await _activate(s)
 
-            activating = await _median_ms(activate)
-            append = await _median_ms(lambda w=writers: _append(w))
+            activating = await median_ms(activate)
+            append = await median_ms(lambda w=writers: _append(w))
             for writer in writers:
                 await writer.end()
-            settle = await _median_ms(store.compact)
-            resume = await _median_ms(
-                lambda s=store: _read_all(s, fresh, Position(ORIGIN_MARK, Seq(0))), 30
+            settle = await median_ms(store.compact)
+            resume = await median_ms(
+                lambda s=store: read_all(s, fresh, Position(ORIGIN_MARK, Seq(0))), 30
             )
-            threads = await _median_ms(lambda s=store: s.threads(fresh, 50, None), 30)
+            threads = await median_ms(lambda s=store: s.threads(fresh, 50, None), 30)
             if round_:  # the first one warms up
                 note("activate", name, activating)
                 note("append", name, append)
@@ -231,14 +236,14 @@ async def _measure(stores: dict[str, Store]) -> dict[str, Any]:
     activate: list[float] = []
     for _ in range(REPEATS):
         behind.append(
-            await _median_ms(lambda: _read_all(one, big, Position(mark, Seq(head - 10_000))))
+            await median_ms(lambda: read_all(one, big, Position(mark, Seq(head - 10_000))))
         )
 
         async def acquire() -> None:
             activation = await one.acquire(big, HostId("h"), IDS.mark())
             await one.release(big, activation.epoch)
 
-        activate.append(await _median_ms(acquire))
+        activate.append(await median_ms(acquire))
     medians = {
         what: {name: statistics.median(values) for name, values in by.items()}
         for what, by in times.items()

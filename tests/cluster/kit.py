@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from goldenpath.testing.postgres import PostgresServer
@@ -26,7 +27,15 @@ from tests.mission_critical.kit import (
     new_id,
 )
 
-GONE = (ConnectionClosed, InvalidHandshake, InvalidMessage, OSError, TimeoutError, EOFError)
+GONE = (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    httpx.TransportError,
+    OSError,
+    TimeoutError,
+    EOFError,
+)
 """What a client meets when a host dies, ends, or is not there."""
 LEASE_SECONDS = 3.0
 

@@ -182,7 +182,8 @@ async def test_two_hundred_sockets_are_moved_by_a_rolling_restart(three: Hosts) 
     async def live(user: Roamer) -> None:
         while not stop.is_set():
             sent = await user.send("5 0.01", agent="story")
-            assert (await user.end(sent["run_id"]))["status"] == "succeeded"
+            end = await user.end(sent["run_id"])
+            assert end["status"] == "succeeded", user.log.of(sent["run_id"])
             await asyncio.sleep(rng.random() * 2)
 
     tasks = [asyncio.create_task(live(user)) for user in users]

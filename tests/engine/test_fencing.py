@@ -18,7 +18,7 @@ from goldenpath.errors import StoreUnavailableError
 from goldenpath.model import commands
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import CommandId, HostId, Mark, Seq, UserId
-from goldenpath.store.interface import HostReport, Pulse
+from goldenpath.store.interface import Append, HostReport, Pulse
 from goldenpath.testing.memory_disk import Disk
 from goldenpath.testing.memory_store import MemoryStore
 
@@ -133,6 +133,38 @@ async def test_a_lease_that_could_not_be_given_back_goes_at_the_shutdown() -> No
         await until(lambda: host.engines == 0)
         store.broken = None
     assert store.disk.users[USER].holder is None
+
+
+class Held(MemoryStore):
+    """Appends wait for the test while it has a gate."""
+
+    gate: asyncio.Event | None = None
+    waits = False
+
+    async def append(self, append: Append) -> None:
+        if self.gate is not None:
+            self.waits = True
+            await self.gate.wait()
+        await super().append(append)
+
+
+async def test_a_run_is_not_handed_over_between_a_call_and_its_body() -> None:
+    """The next host could not tell whether the body ran."""
+    store = Held(lease_seconds=1.0)
+    beside = EngineHost(MemoryStore(store.disk, lease_seconds=1.0), AgentRegistry([held]))
+    async with before_its_tool(store) as host, beside.running():
+        await until(lambda: not host._sharing.alone)
+        store.gate = asyncio.Event()
+        gates["go"].set()
+        await until(lambda: store.waits)
+        engine = host._engines[USER]
+        draining = asyncio.create_task(host.drain(5))
+        await until(lambda: engine._draining)
+        store.gate.set()
+        await draining
+        await until(lambda: "agent_completed" in repr(store.disk.users[USER].entries))
+        assert entered == ["x"]
+        assert "interrupted" not in repr(store.disk.users[USER].entries)
 
 
 async def test_a_shutdown_is_not_stopped_by_an_engine_that_was_fenced() -> None:

@@ -58,7 +58,7 @@ class Execution:
         self._operations: set[asyncio.Future[Any]] = set()
         self._waits: dict[StepKey, int | None] = {}
         self.unrepeatable: set[StepKey] = set()
-        """Tools whose body is under way and may not be called again."""
+        """Tools whose call is written or under way and may not be called again."""
         self._handed_over = False
         self._begun: Attempt | None = None
         """What the observer was told of."""

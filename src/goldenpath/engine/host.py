@@ -36,6 +36,8 @@ _BREATH_SECONDS = 0.02
 _RENEW_SECONDS = 1.0
 _COMPARED_BEATS = 20
 """After so many renewals leases are compared with what the store has, trouble or none."""
+_TELL_SECONDS = 1.0
+"""A host that leaves waits no longer than this for the others to be told."""
 _POLL_SECONDS = 1.0
 _MOST_USERS = 100_000
 """More than can be active at once: those that are would otherwise hide those that wait."""
@@ -98,6 +100,8 @@ class EngineHost:
         """The store may not have what this host believes: its leases are to be compared."""
         self._beats = 0
         self._look_soon = asyncio.Event()
+        self._view_old = False
+        """The hosts may be others than those that the last renewal showed."""
         self._lapses = 0
         self._renewed: float | None = None
         """When the last renewal that succeeded was begun, on the monotonic clock."""
@@ -147,6 +151,7 @@ class EngineHost:
         of a tool that may not be called again.
         """
         self._draining = True
+        await self._tell_of_draining()
         for engine in list(self._engines.values()):
             engine.drain(hand_over=not self._sharing.alone)
         if self._tasks and seconds > 0:
@@ -161,15 +166,20 @@ class EngineHost:
         if tasks:
             await asyncio.wait(tasks)
 
+    async def _tell_of_draining(self) -> None:
+        """First the others must know, or they would leave to this host what it gives back."""
+        if self.store.lease_seconds is None or not self._tasks:
+            return
+        with suppress(StoreUnavailableError, TimeoutError):
+            async with asyncio.timeout(_TELL_SECONDS):
+                await self._renew()
+
     async def _beat(self) -> None:
         lease = self.store.lease_seconds
         pause = _RENEW_SECONDS if lease is None else min(_RENEW_SECONDS, lease / 6)
         while True:
-            began = self.clock.monotonic()
             try:
-                pulse = await self.store.renew(self.host_id, self._report())
-                self._note_renewal(began)
-                self._take_in(pulse)
+                await self._renew()
                 self._beats += 1
                 if lease is not None and self._beats % _COMPARED_BEATS == 0:
                     self._doubtful = True  # a failover may have passed without an error
@@ -178,6 +188,12 @@ class EngineHost:
                 self._doubtful = True
                 logger.warning("the store does not answer: %s", error)
             await asyncio.sleep(pause)
+
+    async def _renew(self) -> None:
+        began = self.clock.monotonic()
+        pulse = await self.store.renew(self.host_id, self._report())
+        self._note_renewal(began)
+        self._take_in(pulse)
 
     def _report(self) -> HostReport:
         return HostReport(
@@ -223,7 +239,7 @@ class EngineHost:
         if self._renewed is not None and not self._sure():
             self._lapses += 1  # too late: what was held then may be another's now
             self._doubtful = True
-        self._renewed = began
+        self._renewed = began if self._renewed is None else max(began, self._renewed)
 
     def _sure(self) -> bool:
         lease = self.store.lease_seconds
@@ -243,6 +259,10 @@ class EngineHost:
         while True:
             orphans = self._look_soon.is_set()
             self._look_soon.clear()
+            if self._view_old:
+                self._view_old = False
+                with suppress(StoreUnavailableError):
+                    await self._renew()
             await self._wake_who_waits(orphans=orphans)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SCAN_SECONDS):
@@ -264,6 +284,7 @@ class EngineHost:
     def _heard(self, user: UserId | None) -> None:
         """Another host made a command of a user durable, or (None) gave one back who waits."""
         if user is None:
+            self._view_old = True  # whoever gave users back may be leaving
             self._look_soon.set()
         elif user in self._tasks:
             self.wake(user)

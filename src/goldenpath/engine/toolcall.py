@@ -123,6 +123,9 @@ class ToolCall:
             self._execution.emit(executing, self._started())
 
     def _started(self) -> StepStarted:
+        if self._attempt and not self._tool.idempotent:
+            # From here on another host could not tell whether the body ran.
+            self._execution.unrepeatable.add(self._key)
         return StepStarted(
             key=self._key,
             kind="tool",
@@ -232,8 +235,6 @@ class ToolCall:
         if not self._entered:
             self._entered = True
             self._engine.observer.tool_began(execution.run.run_id, self._call_id, tool.name)
-        if not tool.idempotent:
-            execution.unrepeatable.add(self._key)
         body = bodies.call(tool.function, arguments, tool.is_async, self._engine.threads)
         limits, what = self._engine.limits, f"tool {tool.name}"
         try:

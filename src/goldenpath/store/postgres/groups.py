@@ -35,7 +35,7 @@ class Groups(Generic[Q, A]):
     """Gives questions to `send`, many at a time; it answers each, or raises for all.
 
     With `key` no two questions of the same key are in one group. `flights` groups may be under
-    way at once.
+    way at once. What `send` awaits is never cancelled.
     """
 
     def __init__(

@@ -20,7 +20,8 @@ from goldenpath.model.ids import HostId, Mark, Seq, UserId
 from goldenpath.store.interface import Activation, HostReport, HostView, LivingHost, Pulse
 from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.link import Link, Links
-from goldenpath.store.postgres.log import Log, OwnLog
+from goldenpath.store.postgres.log import Log
+from goldenpath.store.postgres.own import OwnLog
 from goldenpath.store.postgres.rows import approval_of, run_of
 from goldenpath.store.postgres.server import Server
 
@@ -146,7 +147,7 @@ class Leases:
         self, host: HostId, wanted: Sequence[_Wanted]
     ) -> dict[UserId, Activation | GoldenpathError]:
         dead = self.dead(asyncio.get_running_loop().time())
-        rows = await self._link.run(
+        rows = await self._link.run_here(
             lambda connection: connection.fetch(
                 "SELECT * FROM goldenpath.acquire_1($1, $2, $3, $4, $5)",
                 [one.user for one in wanted],
@@ -188,7 +189,7 @@ class Leases:
         return await self._releasing.ask((user, epoch))
 
     async def _release_many(self, held: Sequence[tuple[UserId, int]]) -> list[bool]:
-        waits: bool = await self._link.run(
+        waits: bool = await self._link.run_here(
             lambda connection: connection.fetchval(
                 "SELECT goldenpath.release_1($1, $2)",
                 [user for user, _ in held],

@@ -51,11 +51,16 @@ class Link:
         self._warned: str | None = None
         self._jobs: set[asyncio.Task[Any]] = set()
 
-    async def run(self, job: Job[T]) -> T:
-        """Do a job; it goes on if the caller goes away. Raises `StoreError`, `CodecError`."""
-        task = asyncio.create_task(self._run(job))
+    async def run(self, job: Job[T], then: Callable[[], None] | None = None) -> T:
+        """Do a job; it goes on if the caller goes away. Raises `StoreError`, `CodecError`.
+
+        `then` is called when the job has ended.
+        """
+        task = asyncio.create_task(self.run_here(job))
         self._jobs.add(task)
         task.add_done_callback(self._forget)
+        if then is not None:
+            task.add_done_callback(lambda _: then())
         return await asyncio.shield(task)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -63,7 +68,8 @@ class Link:
         if not task.cancelled():
             task.exception()  # whoever asked may have gone
 
-    async def _run(self, job: Job[T]) -> T:
+    async def run_here(self, job: Job[T]) -> T:
+        """`run` for callers who are never cancelled: without a task in between."""
         async with self._turn:
             if self._closed:
                 raise StoreUnavailableError("the store is closed")
@@ -143,6 +149,10 @@ class Link:
         self._closed = True
         while self._jobs:
             await asyncio.wait(set(self._jobs))
+        async with self._turn:
+            await self._close_connection()
+
+    async def _close_connection(self) -> None:
         if self._connection is not None and not self._connection.is_closed():
             with contextlib.suppress(*TROUBLE):
                 await self._connection.close(timeout=2)
@@ -159,10 +169,8 @@ class Links:
     async def run(self, job: Job[T]) -> T:
         """Do a job on one that is free. Raises `StoreUnavailableError` if none is for long."""
         link = self._free.pop() if self._free else await self._next()
-        task = asyncio.ensure_future(link.run(job))
         # The caller may go away: the link is free when the job has ended, not before.
-        task.add_done_callback(lambda _: self._give_back(link))
-        return await asyncio.shield(task)
+        return await link.run(job, lambda: self._give_back(link))
 
     async def _next(self) -> Link:
         future: asyncio.Future[Link] = asyncio.get_running_loop().create_future()

@@ -25,91 +25,21 @@ from goldenpath.store.chunks import (
     without,
 )
 from goldenpath.store.interface import Append, Batch, CommitStats, Position
+from goldenpath.store.postgres.appends import Write, statement
 from goldenpath.store.postgres.erase import rewrite_chunks
 from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.link import Link, Links
+from goldenpath.store.postgres.own import OwnLog, batch_of
 from goldenpath.store.postgres.rows import (
-    Changes,
-    KnownRows,
     Missing,
     approval_of,
-    encode,
-    receipt_body,
-    run_body,
     run_of,
     thread_of,
 )
 from goldenpath.store.postgres.server import Connection
 
-_TAIL_BYTES = 256 * 1024
-"""Of what this host wrote itself, for readers near the head; for each user with an engine here."""
 _ENTRY_BYTES = 4 * 1024 * 1024
 """About what one call of `entries` gives at most."""
-
-
-class OwnLog:
-    """What this host knows of a user whose log it writes; valid while its appends are accepted."""
-
-    def __init__(self, user: UserId, user_no: int, mark: Mark, head: int) -> None:
-        self.user = user
-        self.user_no = user_no
-        self.mark = mark
-        self.head = head
-        self.rows = KnownRows()
-        self._tail: list[EncodedEntry] = []
-        self._tail_bytes = 0
-
-    def accepted(self, entries: Sequence[EncodedEntry], changes: Changes, *, anew: bool) -> None:
-        """Take over an append that is durable."""
-        self.rows.apply(changes, anew=anew)
-        if entries:
-            self.head = entries[-1].seq
-            self._tail += entries
-            self._tail_bytes += sum(len(entry.json) for entry in entries)
-            if self._tail_bytes > 2 * _TAIL_BYTES:
-                self._shorten()
-
-    def _shorten(self) -> None:
-        kept = 0
-        for count, entry in enumerate(reversed(self._tail)):
-            kept += len(entry.json)
-            if kept > _TAIL_BYTES:
-                del self._tail[: len(self._tail) - count]
-                break
-        self._tail_bytes = sum(len(entry.json) for entry in self._tail)
-
-    def forget_tail(self) -> None:
-        """Something in the log was erased or pruned."""
-        self._tail.clear()
-        self._tail_bytes = 0
-
-    def read(self, position: Position, limit: int, max_bytes: int) -> Batch | None:
-        """`Store.read` where the tail holds all of it; None where it does not."""
-        mark, cursor = position
-        first = self._tail[0].seq if self._tail else self.head + 1
-        if mark != self.mark or not first - 1 <= cursor <= self.head:
-            return None
-        entries = bounded(self._tail[cursor + 1 - first :][:limit], max_bytes)
-        return _batch(position, entries, mark, self.head)
-
-
-def _batch(position: Position, entries: Sequence[EncodedEntry], mark: Mark, head: int) -> Batch:
-    if not entries:
-        return Batch(position.mark, position.cursor, position.cursor, 0, [], False)
-    to = entries[-1].seq
-    events = [entry.json for entry in entries if not entry.internal and entry.json]
-    return Batch(mark, position.cursor, Seq(to), len(entries) - len(events), events, to < head)
-
-
-@dataclass(slots=True)
-class _Write:
-    """An append on its way: what it changes is worked out against `own`."""
-
-    append: Append
-    own: OwnLog
-    body: bytes
-    changes: Changes
-    erasing: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -141,7 +71,7 @@ class Log:
         self._writer = writer
         self._stats = stats
         self._own: dict[UserId, OwnLog] = {}
-        self._appends = Groups[_Write, Any](self._send, key=lambda write: write.own.user_no)
+        self._appends = Groups[Write, Any](self._send, key=lambda write: write.own.user_no)
         self._free_readers = list(readers)
         self._reads = Groups[_Question, Batch](self._read_many, flights=len(readers))
 
@@ -209,18 +139,18 @@ class Log:
         own.rows.found_none(missing)
 
     @staticmethod
-    def _prepared(append: Append, entries: Sequence[Entry], own: OwnLog) -> _Write:
+    def _prepared(append: Append, entries: Sequence[Entry], own: OwnLog) -> Write:
         changes = own.rows.fold(entries, anew=append.erase_user)
         erasing = dict.fromkeys(append.erase_threads, int(append.head))
         if append.erase_user:
             erasing[WHOLE_USER] = append.head  # type: ignore[index]
         body = encode_entries(append.entries)
-        return _Write(append, own, body, changes, erasing)  # type: ignore[arg-type]
+        return Write(append, own, body, changes, erasing)  # type: ignore[arg-type]
 
-    async def _send(self, writes: Sequence[_Write]) -> list[GoldenpathError | None]:
+    async def _send(self, writes: Sequence[Write]) -> list[GoldenpathError | None]:
         began = time.perf_counter()
-        values = _values(writes)
-        rows = await self._writer.run(lambda connection: connection.fetch(_APPEND, *values))
+        call = statement(writes)
+        rows = await self._writer.run_here(lambda c: c.fetch(*call))
         self._count(len(writes), time.perf_counter() - began)
         answers = {row[0]: row for row in rows}
         return [
@@ -237,7 +167,7 @@ class Log:
         stats.last_seconds = seconds
         stats.last_size = size
 
-    def _landed(self, write: _Write, outcome: str, has: Sequence[Any]) -> GoldenpathError | None:
+    def _landed(self, write: Write, outcome: str, has: Sequence[Any]) -> GoldenpathError | None:
         append, own = write.append, write.own
         if outcome == "refused":
             if self._own.get(append.user) is own:
@@ -267,7 +197,7 @@ class Log:
     async def _read_many(self, asked: Sequence[_Question]) -> list[Batch | GoldenpathError]:
         link = self._free_readers.pop()
         try:
-            rows = await link.run(
+            rows = await link.run_here(
                 lambda connection: connection.fetch(
                     _READ,
                     [one.user for one in asked],
@@ -318,6 +248,11 @@ class Log:
         await self._reads.close()
 
 
+async def plan_once(connection: Connection) -> None:
+    """Prepare a connection that reads: to plan `read_1` takes three times as long as to run it."""
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+
+
 async def head_of(connection: Connection, user: UserId) -> Position:
     """The last entry's position."""
     row = await connection.fetchrow(
@@ -361,75 +296,12 @@ def _answer(asked: _Question, rows: Sequence[Any]) -> Batch | GoldenpathError:
     for row in rows:  # a bound may have cut what the last chunks hold
         if entries and row[4] is not None and row[4] <= entries[-1].seq:
             to_mark = row[6]
-    return _batch(asked.position, entries, to_mark, head)
+    return batch_of(asked.position, entries, to_mark, head)
 
 
 # -- statements ------------------------------------------------------------------------------
 
 _READ = "SELECT * FROM goldenpath.read_1($1, $2, $3, $4, $5)"
-_APPEND = f"SELECT * FROM goldenpath.append_1({', '.join(f'${n}' for n in range(1, 45))})"
-
-
-def _values(writes: Sequence[_Write]) -> list[Any]:
-    """The arguments of `append_1`: columns of the appends, then of the rows that they change."""
-    appends = [write.append for write in writes]
-    numbers = [write.own.user_no for write in writes]
-
-    def rows(name: str) -> Iterable[tuple[int, Any]]:
-        for number, write in zip(numbers, writes, strict=True):
-            for row in getattr(write.changes, name):
-                yield number, row
-
-    refused = [(n, r) for n, a in zip(numbers, appends, strict=True) for r in a.refused]
-    deleted = list(rows("deleted"))
-    threads, runs = list(rows("threads")), list(rows("runs"))
-    approvals, receipts = list(rows("approvals")), list(rows("receipts"))
-    return [
-        numbers,
-        [a.epoch for a in appends],
-        [a.mark for a in appends],
-        [a.head for a in appends],
-        [a.append_id for a in appends],
-        [len(a.entries) for a in appends],
-        [a.due_ms for a in appends],
-        [a.now_ms for a in appends],
-        CODEC_VERSION,
-        [write.body for write in writes],
-        [n for n, _ in refused],
-        [r.command_id for _, r in refused],
-        [encode(r.error) for _, r in refused],
-        [n for n, _ in deleted],
-        [t for _, t in deleted],
-        [n for n, _ in threads],
-        [t.thread_id for _, t in threads],
-        [t.created_ms for _, t in threads],
-        [t.created_seq for _, t in threads],
-        [encode(t) for _, t in threads],
-        [n for n, _ in runs],
-        [r.run_id for _, r in runs],
-        [r.thread_id for _, r in runs],
-        [r.parent_run_id for _, r in runs],
-        [r.status for _, r in runs],
-        [r.queued_ms for _, r in runs],
-        [r.ended_ms for _, r in runs],
-        [r.first_seq for _, r in runs],
-        [r.last_seq for _, r in runs],
-        [r.text.encode() for _, r in runs],
-        [None if r.output is None else r.output.encode() for _, r in runs],
-        [run_body(r) for _, r in runs],
-        [n for n, _ in approvals],
-        [a.approval_id for _, a in approvals],
-        [a.run_id for _, a in approvals],
-        [a.decision is None for _, a in approvals],
-        [a.requested_seq for _, a in approvals],
-        [encode(a) for _, a in approvals],
-        [n for n, _ in receipts],
-        [r.command_id for _, r in receipts],
-        [r.thread_id for _, r in receipts],
-        [r.run_id for _, r in receipts],
-        [r.body_hash for _, r in receipts],
-        [receipt_body(r) for _, r in receipts],
-    ]
 
 
 async def _known(connection: Connection, append: Append) -> OwnLog | None:
@@ -466,7 +338,7 @@ async def _load(
     )
 
 
-async def _write_erasing(connection: Connection, write: _Write) -> list[Sequence[Any]]:
+async def _write_erasing(connection: Connection, write: Write) -> list[Sequence[Any]]:
     """An append that erases: chunks are rewritten and rows go in its own transaction."""
     append, user_no = write.append, write.own.user_no
     async with connection.transaction():
@@ -490,5 +362,5 @@ async def _write_erasing(connection: Connection, write: _Write) -> list[Sequence
             await connection.execute(
                 "UPDATE goldenpath.receipts SET body_hash = NULL WHERE user_no = $1", user_no
             )
-        answers = await connection.fetch(_APPEND, *_values([write]))
+        answers = await connection.fetch(*statement([write]))
         return [tuple(row)[1:] for row in answers] or [("applied",)]

@@ -28,6 +28,8 @@ logger = logging.getLogger("goldenpath.store")
 CHANNEL = "goldenpath"
 _NAMED_AT_MOST = 800
 """Users in a notification: it may have 8000 bytes. More are told as everybody."""
+_PAUSE_SECONDS = 0.005
+"""Between notifications: under load many users share one, and nobody alone waits."""
 _EVERYBODY = "*"
 _NAME = 8
 _SCAN_SECONDS = 3.0
@@ -71,21 +73,21 @@ class News:
     def appended(self, user: UserId) -> None:
         """The log of a user has grown."""
         self.watches.wake(user)
-        self._say(APPENDED, _name(user))
+        self._say(APPENDED, user)
 
     def submitted(self, user: UserId) -> None:
         """A command of a user is durable."""
         self.watches.wake(user)
-        self._say(SUBMITTED, _name(user))
+        self._say(SUBMITTED, user)
 
     def given_back(self) -> None:
         """A lease was given back of a user who waits."""
-        self._say(GIVEN_BACK, _SOMEBODY)
+        self._say(GIVEN_BACK)
 
-    def _say(self, kind: str, name: str) -> None:
+    def _say(self, kind: str, user: UserId | None = None) -> None:
         if self._closed or self._alone():
             return
-        self._told[kind + name] = None
+        self._told[kind + (_SOMEBODY if user is None else _name(user))] = None
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell_all(), name="goldenpath-notify")
 
@@ -96,7 +98,8 @@ class News:
                 names = "".join(told) if len(told) <= _NAMED_AT_MOST else _EVERYBODY
                 payload = f"{self._sender}{names}"
                 with contextlib.suppress(StoreError):  # whoever would have heard it looks
-                    await self._link.run(lambda c, p=payload: _notify(c, p))
+                    await self._link.run_here(lambda c, p=payload: _notify(c, p))
+                await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             self._telling = None
 

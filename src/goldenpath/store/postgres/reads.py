@@ -19,6 +19,7 @@ from goldenpath.store.interface import (
     Refusal,
     UndeliveredAnswer,
 )
+from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.link import Links
 from goldenpath.store.postgres.log import head_of
 from goldenpath.store.postgres.rows import (
@@ -44,6 +45,7 @@ class Reads:
 
     def __init__(self, links: Links) -> None:
         self._links = links
+        self._pending = Groups[UserId, list[PendingCommand]](self._pending_many)
 
     async def _rows(self, statement: str, *values: Any) -> list[Any]:
         return await self._links.run(lambda connection: connection.fetch(statement, *values))
@@ -63,13 +65,20 @@ class Reads:
     # -- inbox -------------------------------------------------------------------------------
 
     async def pending(self, user: UserId) -> list[PendingCommand]:
-        """See clause S3."""
+        """See clause S3. Each run begins with it, so what several users ask is one statement."""
+        return await self._pending.ask(user)
+
+    async def _pending_many(self, users: Sequence[UserId]) -> list[list[PendingCommand]]:
         rows = await self._rows(
-            f"SELECT i.command_id, i.body, i.body_hash FROM goldenpath.inbox i"
-            f" {_OF_USER.format('i')} WHERE i.refusal IS NULL ORDER BY i.place",
-            user,
+            "SELECT u.user_id, i.command_id, i.body, i.body_hash FROM goldenpath.inbox i"
+            " JOIN goldenpath.users u ON u.user_no = i.user_no"
+            " WHERE u.user_id = ANY ($1) AND i.refusal IS NULL ORDER BY i.place",
+            list(set(users)),
         )
-        return [PendingCommand(*row) for row in rows]
+        found: dict[UserId, list[PendingCommand]] = {user: [] for user in users}
+        for user, *command in rows:
+            found[user].append(PendingCommand(*command))
+        return [found[user] for user in users]
 
     async def outcome(self, user: UserId, command_id: CommandId) -> Receipt | Refusal | None:
         """See `Store.outcome`."""

@@ -79,6 +79,10 @@ class Changes:
         self.deleted: list[ThreadId] = []
 
 
+NOTHING = Changes()
+"""Most appends: output of an agent changes no row."""
+
+
 class Missing:
     """Rows that must be known before entries can be folded."""
 
@@ -91,6 +95,7 @@ class Missing:
         return bool(self.threads or self.runs or self.approvals)
 
 
+_NONE_MISSING = Missing(set(), set(), set())
 _THREADS_KEPT = 64
 
 
@@ -127,6 +132,8 @@ class KnownRows:
 
     def missing(self, entries: Sequence[Entry]) -> Missing:
         """Rows that these entries touch, and neither make nor find here."""
+        if not entries:
+            return _NONE_MISSING
         threads: set[ThreadId] = set()
         runs: set[RunId] = set()
         approvals: set[ApprovalId] = set()
@@ -151,6 +158,8 @@ class KnownRows:
 
     def fold(self, entries: Sequence[Entry], *, anew: bool) -> Changes:
         """What the entries change; nothing is changed here. `anew`: nothing was there before."""
+        if not entries:
+            return NOTHING
         rows = Rows()
         if not anew:
             for entry in entries:
@@ -179,6 +188,8 @@ class KnownRows:
         """Take over what became durable."""
         if anew:
             self.__init__()
+        if changes is NOTHING:
+            return
         for thread_id in changes.deleted:
             self.threads[thread_id] = None
             for run_id in [k for k, r in self.runs.items() if r and r.thread_id == thread_id]:

@@ -40,7 +40,7 @@ from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.images import read_records, write_records
 from goldenpath.store.postgres.leases import Leases
 from goldenpath.store.postgres.link import Job, Link, Links, translated
-from goldenpath.store.postgres.log import Log
+from goldenpath.store.postgres.log import Log, plan_once
 from goldenpath.store.postgres.news import News
 from goldenpath.store.postgres.reads import Reads
 from goldenpath.store.postgres.rows import receipt_of, run_of
@@ -102,7 +102,7 @@ class PostgresStore(Reads):
         self._server = server
         self._writer = Link(server, writes=True)
         self._inbox = Link(server, writes=True)
-        self._readers = [Link(server) for _ in range(_READERS)]
+        self._readers = [Link(server, plan_once) for _ in range(_READERS)]
         self._log = Log(self._writer, self._links, self._readers, self.stats)
         self._leases = Leases(server, lease_seconds, self._log)
         self._news = News(server, self._links, self._log, lambda: self._leases.alone)
@@ -119,6 +119,7 @@ class PostgresStore(Reads):
             return
         self._closed = True
         await self._submitting.close()
+        await self._pending.close()
         await self._acknowledging.close()
         await self._log.close()
         await self._leases.close()
@@ -144,7 +145,7 @@ class PostgresStore(Reads):
         return submission
 
     async def _submit_many(self, asked: Sequence[_Submitted]) -> list[Submission | GoldenpathError]:
-        rows = await self._inbox.run(
+        rows = await self._inbox.run_here(
             lambda connection: connection.fetch(
                 "SELECT * FROM goldenpath.submit_1($1, $2, $3, $4, $5)",
                 [one.user for one in asked],
@@ -254,7 +255,7 @@ class PostgresStore(Reads):
     async def _acknowledge_many(
         self, asked: Sequence[_Acknowledged]
     ) -> list[GoldenpathError | None]:
-        rows = await self._inbox.run(
+        rows = await self._inbox.run_here(
             lambda connection: connection.fetch(
                 "SELECT * FROM goldenpath.acknowledge_1($1, $2, $3, $4, $5)",
                 [one.user for one in asked],

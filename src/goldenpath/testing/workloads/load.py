@@ -1,6 +1,7 @@
 """Users under load: sockets of a process of its own, and what they measured.
 
-`python -m goldenpath.testing.workloads.load PORT W1|W2 USERS RUNS` prints one JSON object.
+`python -m goldenpath.testing.workloads.load PORT W1|W2 USERS RUNS [FIRST]` prints one JSON object;
+FIRST is the number of its first user, where several loads meet one store.
 """
 
 from __future__ import annotations
@@ -117,9 +118,9 @@ def percentile(values: list[float], part: float) -> float:
     return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else float("nan")
 
 
-async def main(port: int, workload: str, users: int, runs: int) -> None:
+async def main(port: int, workload: str, users: int, runs: int, first_user: int = 0) -> None:
     pause = 0 if workload == "W1" else 20
-    everyone = [User(number, port, pause) for number in range(users)]
+    everyone = [User(first_user + number, port, pause) for number in range(users)]
     for start in range(0, users, 25):
         await asyncio.gather(*(user.connect() for user in everyone[start : start + 25]))
     print(json.dumps({"connected": users}), flush=True)
@@ -157,4 +158,4 @@ async def main(port: int, workload: str, users: int, runs: int) -> None:
 
 if __name__ == "__main__":
     pin(1)
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))

@@ -1,7 +1,7 @@
 """The server under load, in a process of its own: the real one, or the raw baseline.
 
-`python -m goldenpath.testing.workloads.server real|process|raw DIRECTORY` prints its port and
-serves until its end.
+`python -m goldenpath.testing.workloads.server real|process|raw PLACE` prints its port and serves
+until its end. PLACE is a directory for a file, or the URL of a store.
 
 The raw baseline has the same server flags, agent coroutine, coalescing and frames to the same
 sockets, without store, engine and journal: what delivery alone costs.
@@ -236,7 +236,7 @@ async def raw_app(scope: Any, receive: Any, send: Any) -> None:
 # -- the process ---------------------------------------------------------------------------------
 
 
-async def main(kind: str, directory: Path) -> None:
+async def main(kind: str, place: str) -> None:
     tune_interpreter()
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
 
@@ -259,7 +259,8 @@ async def main(kind: str, directory: Path) -> None:
         await serve(raw_app)
         return
     durability = "process" if kind == "process" else "full"
-    store = await open_store(f"sqlite:///{(directory / 'bench.db').resolve()}", durability)
+    url = place if "://" in place else f"sqlite:///{(Path(place) / 'bench.db').resolve()}"
+    store = await open_store(url, durability)
     host = EngineHost(store, AgentRegistry(agents()), limits=Limits(commands_per_minute=1_000_000))
     async with host.running():
         trimming = asyncio.create_task(give_memory_back())
@@ -277,4 +278,4 @@ def pin(core: int) -> None:
 
 if __name__ == "__main__":
     pin(0)
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], sys.argv[2]))

@@ -260,19 +260,23 @@ END $$;
 
 -- The one write of logs: many users in one statement, each accepted, repeated or refused alone.
 -- `c_` is what an append says of commands, `t_`, `r_`, `a_`, `s_` the rows that its entries change
--- (threads, runs, approvals, receipts), `d_` threads that went with all that was theirs.
+-- (threads, runs, approvals, receipts), `d_` threads that went with all that was theirs. Hosts leave
+-- out what has no rows.
 CREATE FUNCTION append_1(
     p_user bigint[], p_epoch bigint[], p_mark text[], p_head bigint[], p_id text[],
     p_count bigint[], p_due bigint[], p_now bigint[], p_codec smallint, p_body bytea[],
-    c_user bigint[], c_command text[], c_refusal bytea[],
-    d_user bigint[], d_thread text[],
-    t_user bigint[], t_thread text[], t_created bigint[], t_seq bigint[], t_body bytea[],
-    r_user bigint[], r_run text[], r_thread text[], r_parent text[], r_status text[],
-    r_queued bigint[], r_ended bigint[], r_first bigint[], r_last bigint[], r_question bytea[],
-    r_output bytea[], r_body bytea[],
-    a_user bigint[], a_approval text[], a_run text[], a_open boolean[], a_seq bigint[],
-    a_body bytea[],
-    s_user bigint[], s_command text[], s_thread text[], s_run text[], s_hash text[], s_body bytea[]
+    c_user bigint[] = '{}', c_command text[] = '{}', c_refusal bytea[] = '{}',
+    d_user bigint[] = '{}', d_thread text[] = '{}',
+    t_user bigint[] = '{}', t_thread text[] = '{}', t_created bigint[] = '{}',
+    t_seq bigint[] = '{}', t_body bytea[] = '{}',
+    r_user bigint[] = '{}', r_run text[] = '{}', r_thread text[] = '{}', r_parent text[] = '{}',
+    r_status text[] = '{}', r_queued bigint[] = '{}', r_ended bigint[] = '{}',
+    r_first bigint[] = '{}', r_last bigint[] = '{}', r_question bytea[] = '{}',
+    r_output bytea[] = '{}', r_body bytea[] = '{}',
+    a_user bigint[] = '{}', a_approval text[] = '{}', a_run text[] = '{}',
+    a_open boolean[] = '{}', a_seq bigint[] = '{}', a_body bytea[] = '{}',
+    s_user bigint[] = '{}', s_command text[] = '{}', s_thread text[] = '{}', s_run text[] = '{}',
+    s_hash text[] = '{}', s_body bytea[] = '{}'
 ) RETURNS TABLE (user_no bigint, outcome text, epoch bigint, mark text, head bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
