@@ -140,8 +140,15 @@ def test_a_database_is_copied_set_aside_and_restored(tmp_path: Path) -> None:
     assert kept == "schema goldenpath_before_restore_1"
     asyncio.run(look())
     whole = copy.read_bytes()
-    for broken in (whole[:-30], whole[: len(whole) // 2], b"nonsense", b""):
+    for broken in (
+        whole[:-30],
+        whole[: len(whole) // 2],
+        whole.replace(b"\n", b"\n\xff", 1),
+        b"nonsense",
+        b"",
+    ):
         copy.write_bytes(broken)
         with pytest.raises(StoreOpenError, match="damaged|no copy"):
             restore_store(one.url, copy, replace=True)
+        asyncio.run(look())  # what was there is still there
     drop(one)

@@ -274,3 +274,62 @@ async def test_after_trouble_a_lease_that_no_engine_has_is_given_back() -> None:
         await until(lambda: store.disk.users[UserId("unknown")].holder is None)
         assert store.disk.users[USER].holder == host.host_id
         gates["go"].set()
+
+
+class SlowlyRead(MemoryStore):
+    """Reading the log takes until the test says so."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(disk, lease_seconds=30)
+        self.reading, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def entries(
+        self, user: UserId, after: Seq, limit: int = 1000
+    ) -> tuple[int, list[EncodedEntry]]:
+        self.reading.set()
+        await self.go_on.wait()
+        return await super().entries(user, after, limit)
+
+
+async def test_a_lease_that_goes_while_the_log_is_read_ends_the_activation_and_no_beat() -> None:
+    disk = Disk()
+    async with before_its_tool(MemoryStore(disk)):
+        disk.users[USER].holder = None
+        store = SlowlyRead(disk)
+        async with EngineHost(store, AgentRegistry([held])).running() as host:
+            host.wake(USER)
+            await store.reading.wait()
+            record = disk.users[USER]
+            record.holder, record.epoch = HostId("other"), record.epoch + 1
+            disk.hosts[HostId("other")] = disk.hosts[host.host_id]
+            beats = disk.hosts[host.host_id].count
+            host._doubtful = True
+            await until(lambda: not host._doubtful)
+            store.go_on.set()
+            await until(lambda: not host._engines)
+            await until(lambda: disk.hosts[host.host_id].count > beats + 1)
+            assert entered == [] and not host.quarantine
+
+
+async def test_a_host_hands_over_no_child_of_a_run_that_could_not_follow() -> None:
+    """A parent that cannot be replayed waits for its child here, to the end."""
+
+    @agent("brittle", recover="fail")
+    async def brittle(run: RunContext, message: str) -> str | None:
+        return await run.agent("held", message)
+
+    gates.update(waits=asyncio.Event(), go=asyncio.Event())
+    store = MemoryStore(lease_seconds=30)
+    host = EngineHost(store, AgentRegistry([brittle, held]))
+    async with host.running():
+        await host.submit(USER, CommandId("c1"), commands.Send(text="x", agent="brittle"))
+        await gates["waits"].wait()
+        host._sharing.alone = False
+        draining = asyncio.create_task(host.drain(10))
+        await until(lambda: host._draining)
+        gates["go"].set()
+        await draining
+    statuses = {
+        run.agent: run.status for _, run in await MemoryStore(store.disk).runs(USER, None, 9)
+    }
+    assert statuses == {"brittle": "succeeded", "held": "succeeded"}

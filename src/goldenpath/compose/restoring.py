@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 
 from goldenpath.compose.stores import is_postgres, require_driver, store_path
-from goldenpath.errors import ConfigError
+from goldenpath.errors import ConfigError, StoreError, StoreOpenError
+from goldenpath.store.image import check_image
 from goldenpath.store.sqlite.connection import FileLock, check_reader_file
 
 _BESIDE = ("", "-wal", "-shm")
@@ -32,8 +33,14 @@ async def _restore_database(url: str, copy: Path, replace: bool) -> str | None:
     require_driver()
     from goldenpath.store import postgres
 
+    check_image(copy)  # before anything is moved
     kept = await postgres.set_aside(url) if replace else None
-    await postgres.restore(url, copy)
+    try:
+        await postgres.restore(url, copy)
+    except StoreError as error:
+        if kept is None:
+            raise
+        raise StoreOpenError(f"{error}; what was there is kept as schema {kept}") from error
     return kept and f"schema {kept}"
 
 

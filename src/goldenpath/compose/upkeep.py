@@ -29,6 +29,8 @@ async def keep_up(store: Store, settings: Settings, clock: Clock) -> None:
             await upkeep(store, settings, clock.now_ms())
         except StoreError as error:
             logger.warning("upkeep is put off", extra={"reason": str(error)})
+        except Exception:
+            logger.exception("upkeep failed")
         await asyncio.sleep(UPKEEP_SECONDS)
 
 

@@ -99,6 +99,7 @@ class EngineHost:
         self._doubtful = False
         """The store may not have what this host believes: its leases are to be compared."""
         self._beats = 0
+        self._looked_around = asyncio.Event()
         self._look_soon = asyncio.Event()
         self._view_old = False
         """The hosts may be others than those that the last renewal showed."""
@@ -187,6 +188,10 @@ class EngineHost:
             except StoreUnavailableError as error:
                 self._doubtful = True
                 logger.warning("the store does not answer: %s", error)
+            except Exception:
+                # Without its beat a host would look well, and never run anything again.
+                self._doubtful = True
+                logger.exception("a renewal failed")
             await asyncio.sleep(pause)
 
     async def _renew(self) -> None:
@@ -207,6 +212,7 @@ class EngineHost:
     def _take_in(self, pulse: Pulse) -> None:
         self._store_clock.set(pulse.now_ms)
         self._sharing.seen(pulse.others, len(self._tasks))
+        self._looked_around.set()
         if pulse.found_dead:
             self._look_soon.set()
         if pulse.leave:
@@ -227,10 +233,10 @@ class EngineHost:
             for user, engine in engines.items():
                 if held.get(user) != engine.activation.epoch and self._engines.get(user) is engine:
                     engine.begin_anew()
-            for user, epoch in held.items():
-                if user not in self._tasks:
-                    await self.store.release(user, epoch)
-                    self._look_soon.set()
+            idle = [(user, epoch) for user, epoch in held.items() if user not in self._tasks]
+            if idle:  # thousands after an outage: one after the other would outlast the lease
+                await asyncio.gather(*(self.store.release(*one) for one in idle))
+                self._look_soon.set()
         except StoreUnavailableError:
             self._doubtful = True
             raise
@@ -256,6 +262,8 @@ class EngineHost:
 
     async def _scan(self) -> None:
         """Demand is durable: look for users who wait, though nobody asks."""
+        if self.store.lease_seconds is not None:
+            await self._looked_around.wait()  # before, every user seems to be anybody's
         while True:
             orphans = self._look_soon.is_set()
             self._look_soon.clear()
@@ -274,6 +282,9 @@ class EngineHost:
             users = await self.store.demand(self.clock.now_ms(), _MOST_USERS, self.host_id)
         except StoreUnavailableError as error:
             logger.warning("cannot look for demand: %s", error)
+            return
+        except Exception:
+            logger.exception("looking for demand failed")
             return
         here = [user for user in users if user in self._tasks]
         others = (user for user in users if user not in self._tasks)
@@ -374,7 +385,7 @@ class EngineHost:
             grown = await _waited(waiter, watch)
             if waiter.done():
                 return waiter.result()
-            if grown and user in self._engines:
+            if grown and user in self._engines and self.clock.monotonic() < deadline:
                 continue  # it will tell
             # Settled by another host, or by an engine that is gone: the store knows.
             outcome = await self.store.outcome(user, command_id)

@@ -27,16 +27,14 @@ class Sharing:
     def __init__(self, host: HostId) -> None:
         self._host = host
         self._takers: list[HostId] = [host]
+        self.alone = True
+        """No other host takes users up."""
         self._waiting: dict[UserId, float] = {}
-
-    @property
-    def alone(self) -> bool:
-        """True if no other host takes users up."""
-        return not set(self._takers) - {self._host}
 
     def seen(self, others: Sequence[LivingHost], engines: int) -> None:
         """Take over what the last renewal showed."""
         load = {other.host: other.report.engines for other in others if not other.report.draining}
+        self.alone = not load
         load[self._host] = engines
         most = 1.5 * min(load.values()) + _SLACK
         self._takers = [host for host, engines in load.items() if engines <= most]

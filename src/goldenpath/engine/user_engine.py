@@ -86,6 +86,8 @@ class UserExecutionEngine:
         self._services = services
         self._lapses = lapses
         self._state: UserState | None = None
+        self._lost = False
+        """The lease went while the log was read."""
         self.outbox: Outbox
         """Set when the activation is loaded; nothing is written before."""
         self._intake = Intake(self)
@@ -133,9 +135,12 @@ class UserExecutionEngine:
         )
 
     def begin_anew(self) -> None:
-        """End this activation; the next one takes what waits."""
+        """End this activation, also while it is loaded; the next one takes what waits."""
         self._services.wake(self.user)
-        self.outbox.close()
+        if self._state is None:
+            self._lost = True
+        else:
+            self.outbox.close()
 
     async def main(self) -> None:
         """Serve the user until idle, shut down or fenced. Raises CodecError, GrammarError."""
@@ -224,9 +229,16 @@ class UserExecutionEngine:
         self._draining = True
         if hand_over:
             for run in list(self.runs.values()):
-                if run.execution is not None:
+                if run.execution is not None and self._replayable(run):
                     run.execution.hand_over()
         self._woken.set()
+
+    def _replayable(self, run: Run) -> bool:
+        """True if whoever waits for the run could go on elsewhere, too."""
+        parent = self.runs.get(run.parent_run_id) if run.parent_run_id else None
+        if parent is None or parent.execution is None:
+            return True
+        return parent.execution.agent.recover == "replay" and self._replayable(parent)
 
     def shutdown(self) -> None:
         """Park what is in memory, so that the next activation goes on with it."""
@@ -265,6 +277,8 @@ class UserExecutionEngine:
             raise
         if self.activation.open_runs:
             await self._check_unchanged()
+        if self._lost:
+            raise FencedError
         self._state = state
         self.outbox = Outbox(
             self.store,

@@ -112,15 +112,24 @@ def _put(write: Callable[[bytes], object], record: Record | EndImage) -> None:
     write(len(body).to_bytes(_LENGTH, "big") + body)
 
 
+def check_image(source: Path) -> None:
+    """Read all of it. Raises `StoreOpenError` for what is none, or is not whole."""
+    for _ in read_image(source):
+        pass
+
+
 def read_image(source: Path) -> Iterator[Record]:
     """Its records. Raises `StoreOpenError` for what is none, or is not whole."""
     try:
         with source.open("rb") as file:
             if file.readline(len(FORMAT)) != FORMAT:
                 raise StoreOpenError(f"{source} is no copy of a store that goldenpath backup made")
-            count = 0
+            count, size = 0, source.stat().st_size
             while True:
-                record = _decoder.decode(file.read(int.from_bytes(file.read(_LENGTH), "big")))
+                length = int.from_bytes(file.read(_LENGTH), "big")
+                if length > size:
+                    raise StoreOpenError(f"{source} is damaged: a record is longer than the file")
+                record = _decoder.decode(file.read(length))
                 if isinstance(record, EndImage):
                     if record.records != count:
                         raise StoreOpenError(f"{source} is damaged: records are missing")

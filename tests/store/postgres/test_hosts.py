@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from goldenpath.errors import LeaseHeldError, PositionError, StoreRefusedError
+from goldenpath.errors import CodecError, LeaseHeldError, PositionError, StoreRefusedError
 from goldenpath.model.ids import HostId, Mark, UserId
 from goldenpath.store.interface import HostReport, LivingHost, Position, Pulse
 from goldenpath.store.postgres import PostgresStore, news
 from tests.databases import Database
-from tests.store.harness import ADA, BOB, Engine, created, raises, read_all, submit
+from tests.store.harness import ADA, BOB, Engine, created, opening, raises, read_all, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +162,31 @@ async def test_a_lost_notification_costs_time_and_no_event(
         while not await read_all(two):
             await watch.wait()
     watch.close()
+
+
+async def test_one_users_unreadable_row_is_nobody_elses(one: Database, stores: Stores) -> None:
+    first, two = stores
+    ada, bob = await Engine.begin(first), await Engine.begin(first, BOB, "b1")
+    await ada.write(created(), *opening("r1", "t", "hello"))
+    for running in (ada, bob):
+        await first.release(running.user, running.activation.epoch)
+    one.sql("UPDATE goldenpath.runs SET body = 'nonsense'")
+    answers = await asyncio.gather(
+        two.acquire(ADA, TWO, Mark("x1")), two.acquire(BOB, TWO, Mark("x2")), return_exceptions=True
+    )
+    assert isinstance(answers[0], CodecError) and not isinstance(answers[1], BaseException)
+
+
+async def test_a_position_is_asked_of_the_database_until_something_was_written_here(
+    one: Database, stores: Stores
+) -> None:
+    """A failover may have lost the lease with what was before it."""
+    first, _ = stores
+    await first.renew(ONE, REPORT)
+    await (await engine(first, ONE, "m1")).write(created("t"))
+    again = await engine(first, ONE, "m2")
+    one.sql("UPDATE goldenpath.users SET head = 0; DELETE FROM goldenpath.marks WHERE mark = 'm2'")
+    await raises(PositionError, first.read(ADA, Position(Mark("m2"), again.head)))
 
 
 async def test_who_waits_hears_that_the_log_was_set_back(one: Database, stores: Stores) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import UserId
 from goldenpath.store.chunks import decode_entries, encode_entries, pruned
+from goldenpath.store.postgres.link import answered
 from goldenpath.store.postgres.server import Connection
 
 _CHUNKS_AT_ONCE = 64
@@ -29,6 +30,7 @@ async def rewrite_chunks(
         )  # fmt: skip
         if not rows:
             return
+        answered()
         seqs: list[int] = []
         bodies: list[bytes] = []
         for last_seq, body in rows:

@@ -7,11 +7,14 @@ users nothing waits for anything.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from goldenpath.errors import CodecError, GoldenpathError, StoreUnavailableError
+
+logger = logging.getLogger("goldenpath.store")
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -110,18 +113,22 @@ class Groups(Generic[Q, A]):
 
     async def _fly(self, group: list[_Item[Q, A]]) -> None:
         try:
+            await self._ask(group)
+        except BaseException as error:  # nobody waits for ever, whatever went wrong
+            _fail(group, StoreUnavailableError(f"{type(error).__name__}: {error}"))
+            raise
+
+    async def _ask(self, group: list[_Item[Q, A]]) -> None:
+        try:
             answers = await self._send([item.question for item in group])
         except CodecError as error:
             if len(group) == 1:
                 _fail(group, error)
                 return
             for item in group:  # one of them spoils the statement of all
-                await self._fly([item])
+                await self._ask([item])
         except GoldenpathError as error:
             _fail(group, error)
-        except BaseException as error:
-            _fail(group, StoreUnavailableError(f"{type(error).__name__}: {error}"))
-            raise
         else:
             for item, answer in zip(group, answers, strict=True):
                 if item.future.done():
@@ -134,6 +141,8 @@ class Groups(Generic[Q, A]):
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a group of questions failed", exc_info=error)
         self._free += 1
         self._schedule()
 

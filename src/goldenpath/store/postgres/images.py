@@ -1,4 +1,4 @@
-"""Copies of the whole store: read as of one moment, and written into a database that is empty."""
+"""Copies of the whole store: read user by user, and written into a database that is empty."""
 
 from __future__ import annotations
 
@@ -35,10 +35,14 @@ _BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
 async def read_records(connection: Connection) -> AsyncIterator[Record]:
-    """Everything, as of one moment; other work goes on meanwhile."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        last = 0
-        while True:
+    """Everything; each user as of one moment, while other work goes on.
+
+    Users are independent of one another. One snapshot for all of them would keep the database from
+    clearing up behind the appends of hours.
+    """
+    last = 0
+    while True:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
             users = await connection.fetch(
                 "SELECT user_no, user_id, epoch, head, due_ms FROM goldenpath.users"
                 " WHERE user_no > $1 ORDER BY user_no LIMIT $2",
@@ -48,7 +52,7 @@ async def read_records(connection: Connection) -> AsyncIterator[Record]:
                 return
             async for record in _records_of(connection, users):
                 yield record
-            last = users[-1][0]
+        last = users[-1][0]
 
 
 async def _records_of(connection: Connection, users: list[Any]) -> AsyncIterator[Record]:

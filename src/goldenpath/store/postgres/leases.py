@@ -15,7 +15,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from goldenpath.errors import UNREADABLE, GoldenpathError, LeaseHeldError, StoreError
+from goldenpath.errors import (
+    UNREADABLE,
+    CodecError,
+    GoldenpathError,
+    LeaseHeldError,
+    StoreError,
+    StoreUnavailableError,
+)
 from goldenpath.model.ids import HostId, Mark, Seq, UserId
 from goldenpath.store.interface import Activation, HostReport, HostView, LivingHost, Pulse
 from goldenpath.store.postgres.groups import Groups
@@ -52,8 +59,8 @@ class Leases:
         """Who renews here."""
         self._server = server
         self._log = log
-        self._beats = Link(server, writes=True)
-        self._link = Link(server, writes=True)
+        self._beats = Link(server, writes=True, vital=True)
+        self._link = Link(server, writes=True, vital=True)
         self._seen: dict[HostId, _Seen] = {}
         self._dead: set[HostId] = set()
         self._silences = 0
@@ -164,12 +171,20 @@ class Leases:
                 found[user] = LeaseHeldError(f"the lease is held by host {holder}")
                 self._notice(holder, beat)
                 continue
+            try:
+                open_runs = [
+                    run_of(*row, None) for row in zip(runs or (), texts or (), strict=True)
+                ]
+                open_approvals = [approval_of(body) for body in approvals or ()]
+            except StoreUnavailableError as error:
+                found[user] = CodecError(str(error))  # of this user alone, and for good
+                continue
             activation = Activation(
                 epoch=epoch,
                 mark=marks[user],
                 head=Seq(head),
-                open_runs=[run_of(*row, None) for row in zip(runs or (), texts or (), strict=True)],
-                open_approvals=[approval_of(body) for body in approvals or ()],
+                open_runs=open_runs,
+                open_approvals=open_approvals,
             )
             own = OwnLog(user, user_no, activation.mark, head)
             own.rows.add(runs=activation.open_runs, approvals=activation.open_approvals)

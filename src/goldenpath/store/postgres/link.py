@@ -13,12 +13,19 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import asyncpg
 
 from goldenpath.errors import CodecError, StoreError, StoreOpenError, StoreUnavailableError
-from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
+from goldenpath.store.postgres.server import (
+    CONNECT_SECONDS,
+    TROUBLE,
+    Connection,
+    Server,
+    describe,
+)
 
 T = TypeVar("T")
 Job = Callable[[Connection], Awaitable[T]]
@@ -32,18 +39,52 @@ _WAIT_SECONDS = 10.0
 """For a connection out of the pool, when all are busy."""
 
 
+class _Silence:
+    """Gives a connection up that has not answered for long."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._give_up: Callable[[], None] = connection.terminate
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(SILENCE_SECONDS, self._give_up)
+
+    def broken(self) -> None:
+        """An answer came: the time begins anew."""
+        self._timer.cancel()
+        self._timer = self._loop.call_later(SILENCE_SECONDS, self._give_up)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+
+_SILENCE: ContextVar[_Silence | None] = ContextVar("silence", default=None)
+
+
+def answered() -> None:
+    """Called by a job of many statements after each: it is long, and the database is not silent."""
+    silence = _SILENCE.get()
+    if silence is not None:
+        silence.broken()
+
+
 class Link:
     """One connection, opened when it is needed and anew after it broke; one job at a time.
 
-    `writes`: what becomes of its jobs tells whether the store can be written to.
+    `writes`: what becomes of its jobs tells whether the store can be written to. `vital`: while it
+    is silent, nobody's silence is taken for a death.
     """
 
     def __init__(
-        self, server: Server, prepare: Prepare | None = None, *, writes: bool = False
+        self,
+        server: Server,
+        prepare: Prepare | None = None,
+        *,
+        writes: bool = False,
+        vital: bool = False,
     ) -> None:
         self._server = server
         self._prepare = prepare
         self._writes = writes
+        self._vital = vital
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._era = 0
@@ -76,7 +117,7 @@ class Link:
             try:
                 result = await self._do(job)
             except StoreUnavailableError as error:
-                if self._connection is None or self._connection.is_closed():
+                if self._vital and (self._connection is None or self._connection.is_closed()):
                     self._server.silences += 1
                 if self._writes:
                     self._server.trouble = str(error)
@@ -87,7 +128,8 @@ class Link:
 
     async def _do(self, job: Job[T]) -> T:
         connection = await self._opened()
-        silence = asyncio.get_running_loop().call_later(SILENCE_SECONDS, connection.terminate)
+        silence = _Silence(connection)
+        token = _SILENCE.set(silence)
         self._warned = None
         try:
             result = await job(connection)
@@ -100,7 +142,8 @@ class Link:
             connection.terminate()  # in the middle of something: nobody can go on with it
             raise
         finally:
-            silence.cancel()
+            silence.end()
+            _SILENCE.reset(token)
         if self._warned is not None:
             # A commit that did not wait for its standby is reported as one that did.
             raise StoreUnavailableError(f"the outcome is not known: {self._warned}")
@@ -117,7 +160,8 @@ class Link:
             try:
                 connection.add_log_listener(self._logged)
                 if self._prepare is not None:
-                    await self._prepare(connection)
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await self._prepare(connection)
             except TROUBLE as error:
                 connection.terminate()
                 raise translated(error) from error

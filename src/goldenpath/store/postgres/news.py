@@ -54,6 +54,8 @@ class News:
         self.watches = Watches()
         self.tell: Callable[[UserId | None], None] = lambda user: None
         """See `Store.on_news`."""
+        self._server = server
+        self._era = server.era
         self._links = links
         self._log = log
         self._alone = alone
@@ -161,8 +163,13 @@ class News:
                 await self._compare()
             except StoreError as error:
                 logger.debug("cannot look for news: %s", error)
+            except Exception:
+                logger.exception("looking for news failed")
 
     async def _compare(self) -> None:
+        if self._era != self._server.era:  # another primary, which may have less: all must look
+            self._era = self._server.era
+            self._heads.clear()
         wanted = {*self.watches.users, *self._log.users}
         self._names = {_name(user): user for user in wanted}
         self._heads = {user: head for user, head in self._heads.items() if user in wanted}
@@ -175,6 +182,7 @@ class News:
                 own = before.get(user)
                 if own is not None and (own[0] != mark or own[1] > head):
                     self._log.ended(user)  # somebody else writes it, or it was set back
+                    self._heads.pop(user, None)
                 if self._heads.get(user) != (mark, head):
                     self._heads[user] = (mark, head)
                     self.watches.wake(user)

@@ -53,7 +53,9 @@ class OwnLog:
     def read(self, position: Position, limit: int, max_bytes: int) -> Batch | None:
         """`Store.read` where the tail holds all of it; None where it does not."""
         mark, cursor = position
-        first = self._tail[0].seq if self._tail else self.head + 1
+        if not self._tail:  # nothing was written here yet: the database knows what the log is
+            return None
+        first = self._tail[0].seq
         if mark != self.mark or not first - 1 <= cursor <= self.head:
             return None
         entries = bounded(self._tail[cursor + 1 - first :][:limit], max_bytes)

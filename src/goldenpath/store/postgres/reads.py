@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ from goldenpath.store.postgres.server import Connection
 from goldenpath.store.words import hits, words_of
 
 T = TypeVar("T")
-_SEARCHED_AT_ONCE = 500
+_SEARCHED_AT_ONCE = 50
 _CHUNKS_AT_ONCE = 200
 _LAST = 1 << 62
 _RUN = "r.body, r.question, r.output"
@@ -174,11 +175,11 @@ class Reads:
                     " ORDER BY r.first_seq DESC LIMIT $3",
                     user, before, _SEARCHED_AT_ONCE,
                 )  # fmt: skip
-                runs = [run_of(*row) for row in rows]
-                found += [hit for run in runs for hit in hits(run, wanted)]
-                if len(runs) < _SEARCHED_AT_ONCE:
+                # In a thread: answers may be large, and a host that stands still seems dead.
+                more, before = await asyncio.to_thread(_hits_of, rows, wanted, before)
+                found += more
+                if len(rows) < _SEARCHED_AT_ONCE:
                     break
-                before = runs[-1].first_seq
             return found[:limit]
 
         return await self._at_once(look)
@@ -203,6 +204,13 @@ class Reads:
             after, limit,
         )  # fmt: skip
         return [row[0] for row in rows]
+
+
+def _hits_of(rows: list[Any], wanted: list[str], before: int) -> tuple[list[Found], int]:
+    """What of these rows matches, and before which seq to go on."""
+    runs = [run_of(*row) for row in rows]
+    found = [hit for run in runs for hit in hits(run, wanted)]
+    return found, runs[-1].first_seq if runs else before
 
 
 async def _history(

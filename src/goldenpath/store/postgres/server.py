@@ -35,6 +35,15 @@ _FIRST_PAUSE_S = 0.05
 _LAST_PAUSE_S = 2.0
 _PEER_MS = 10_000
 """A peer that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)."""
+_OF_A_LOST_HOST = {
+    "idle_in_transaction_session_timeout": "10s",
+    "client_connection_check_interval": "2s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": str(_PEER_MS),
+}
+"""What the server does about a client that has vanished: its locks would stop other hosts."""
 _CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
 """More rather than less: a password whose `/` was not escaped is one, too."""
 _SERVERS = re.compile(r"(\w+://(?:[^@/]*@)?)([^/?]*)(.*)", re.DOTALL)
@@ -55,7 +64,7 @@ class Server:
         self.place = _CREDENTIALS.sub("://", url).partition("?")[0]
         """The URL as it may be shown."""
         self._urls = _each(url)
-        self._settings = {"application_name": "goldenpath", "jit": "off"}
+        self._settings = {"application_name": "goldenpath", "jit": "off", **_OF_A_LOST_HOST}
         if not durable:
             self._settings["synchronous_commit"] = "off"
         self.trouble: str | None = None
@@ -134,10 +143,11 @@ class Server:
         )
         try:
             _watch_peer(connection)
-            row = await connection.fetchrow(
-                "SELECT system_identifier::text AS system, substr(pg_walfile_name("
-                "pg_current_wal_insert_lsn()), 1, 8) AS timeline FROM pg_control_system()"
-            )
+            async with asyncio.timeout(CONNECT_SECONDS):
+                row = await connection.fetchrow(
+                    "SELECT system_identifier::text AS system, substr(pg_walfile_name("
+                    "pg_current_wal_insert_lsn()), 1, 8) AS timeline FROM pg_control_system()"
+                )
         except BaseException:
             connection.terminate()
             raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from goldenpath.errors import (
+    CodecError,
     GoldenpathError,
     PositionError,
     RefusedError,
@@ -46,6 +48,8 @@ from goldenpath.store.postgres.reads import Reads
 from goldenpath.store.postgres.rows import receipt_of, run_of
 from goldenpath.store.postgres.schema import check_durable, check_schema, migrate
 from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
+
+logger = logging.getLogger("goldenpath.store")
 
 LEASE_SECONDS = 3.0
 _LINKS = 4
@@ -323,13 +327,21 @@ class PostgresStore(Reads):
         found = await self._links.run(
             lambda c: find_prunable(c, before_ms, limit, everything=everything)
         )
+        done = 0
         for user, user_no, run_id in found:
-            await self._links.run(
-                lambda c, item=(user, user_no, run_id): prune_run(c, *item, everything=everything)
-            )
+            try:
+                await self._links.run(
+                    lambda c, item=(user, user_no, run_id): prune_run(
+                        c, *item, everything=everything
+                    )
+                )
+            except CodecError as error:  # goldenpath check names it; the others are pruned
+                logger.error("run %s of user %s cannot be pruned: %s", run_id, user, error)
+                continue
             self._log.forget_tail(user)
             self._news.appended(user)
-        return len(found)
+            done += 1
+        return done
 
     async def compact(self, *, locking: bool = True) -> None:
         """See `Store.compact`. It writes the tables anew and locks them meanwhile: for their owner,

@@ -501,6 +501,7 @@ RETURNS SETOF text LANGUAGE sql STABLE AS $$
 $$;
 
 CREATE FUNCTION fetched_1(p_user text, p_run text[]) RETURNS void LANGUAGE sql AS $$
+    SELECT 1 FROM goldenpath.users u WHERE u.user_id = p_user FOR NO KEY UPDATE;
     UPDATE goldenpath.runs r SET undelivered = false
         FROM goldenpath.users u
         WHERE u.user_id = p_user AND r.user_no = u.user_no AND r.undelivered
