@@ -89,7 +89,7 @@ async def test_a_primary_is_killed_under_load_and_its_synchronous_standby_promot
 
     async def go_on(user: Roamer) -> None:
         while not stop.is_set():
-            accepted.append((user, (await user.send("3 0", agent="story"))["run_id"]))
+            accepted.append((user, (await user.send("more", agent="wanderer"))["run_id"]))
             await user.end(accepted[-1][1])
 
     tasks = [asyncio.create_task(go_on(Roamer(cluster, f"more{n}"))) for n in range(5)]

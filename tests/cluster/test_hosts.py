@@ -122,7 +122,7 @@ async def ready(cluster: Hosts, number: int, status: int) -> bool:
 
 async def test_all_hosts_die_at_once(three: Hosts) -> None:
     users = [Roamer(three, f"user{number}") for number in range(12)]
-    sent = [await user.send("40 0.02", agent="story") for user in users]
+    sent = [await user.send("all at once", agent="wanderer") for user in users]
     for server in three:
         server.kill()
     for server in three:
