@@ -22,6 +22,8 @@ _SYNCING = ("initdb", "pg_basebackup", "pg_rewind")
 @contextmanager
 def operator(version: int) -> Iterator[Reader]:
     """A reader beside the PostgreSQL of a version, in a directory that its account may use."""
+    # What the reader writes, the account reads; commands that a test ran here may have set another.
+    before = os.umask(0o022)
     directory = Path(tempfile.mkdtemp(prefix="goldenpath-runbook-"))
     # Nothing is started of it: it knows where the programs are, and who may run them.
     server = PostgresServer(directory / ".postgres", version=version)
@@ -37,6 +39,7 @@ def operator(version: int) -> Iterator[Reader]:
                 env=reader.environment, cwd=directory, capture_output=True, check=False,
             )  # fmt: skip
         shutil.rmtree(directory)
+        os.umask(before)
 
 
 def _on_path(reader: Reader, programs: Path, account: int | None) -> None:

@@ -8,6 +8,7 @@ import anyio
 
 from goldenpath.compose.stores import hide_password, is_postgres, require_driver
 from goldenpath.errors import ConfigError
+from goldenpath.model.ids import HostId
 from goldenpath.store.interface import HostView
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1
 _ALIVE_MS = 10_000
+_RENEWING_MS = 2000
 
 
 async def migrate_store(url: str, grant: str | None) -> list[str]:
@@ -44,7 +46,7 @@ async def drain_host(url: str, name: str, wait: float) -> bool:
     store = await _open(url)
     try:
         hosts = [view for view in await store.hosts() if alive(view)]
-        named = [view.host for view in hosts if name in (view.host, view.report.name)]
+        named = _named(hosts, name)
         if len(named) != 1:
             known = ", ".join(view.report.name or view.host for view in hosts) or "none"
             what = "names several hosts; give an id" if named else "is no host of this store"
@@ -67,6 +69,13 @@ async def compact_store(url: str) -> None:
         await store.compact()
     finally:
         await store.close()
+
+
+def _named(hosts: list[HostView], name: str) -> list[HostId]:
+    """Hosts of a name or an id. One that was killed and came back under its name is the new one."""
+    found = [view for view in hosts if name in (view.host, view.report.name)]
+    renewing = [view for view in found if view.age_ms < _RENEWING_MS]
+    return [view.host for view in renewing or found]
 
 
 async def _open(url: str) -> PostgresStore:
