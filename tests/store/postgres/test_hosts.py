@@ -157,10 +157,17 @@ async def test_a_lost_notification_costs_time_and_no_event(
     monkeypatch.setattr(news, "_SCAN_SECONDS_DEAF", 0.2)
     watch = two.watch(ADA)
     running = await engine(one, ONE, "m1")
-    await running.write(created())
-    async with asyncio.timeout(8):
+
+    async def follow() -> None:
         while not await read_all(two):
             await watch.wait()
+
+    following = asyncio.create_task(follow())
+    for _ in range(2):  # it has looked, and found nothing
+        await two._news._compare()
+    await running.write(created())
+    async with asyncio.timeout(8):
+        await following
     watch.close()
 
 
