@@ -34,6 +34,7 @@ from goldenpath.model.ids import (
 )
 from goldenpath.model.projections import PROJECTING, Rows, apply, open_run_view
 from goldenpath.model.views import ApprovalRow, RunRow, ThreadRow
+from goldenpath.store.chunks import PRUNED_TYPES as _PRUNED
 from goldenpath.store.interface import (
     Activation,
     Append,
@@ -61,8 +62,6 @@ from goldenpath.store.words import hits
 from goldenpath.testing.memory_disk import Disk, HostBeat, InboxRow, UserRecord, keep_backup
 
 _REFUSAL_MS = 3_600_000
-_PRUNED = frozenset({"agent_output", "agent_thinking", "tool_progress", "step_started",
-                     "step_completed", "run_parked", "run_failure"})  # fmt: skip
 
 
 class MemoryWatch:
