@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from goldenpath.model.entries import EncodedEntry
-from goldenpath.model.ids import UserId
 from goldenpath.store.chunks import decode_entries, encode_entries, pruned
 from goldenpath.store.postgres.link import answered
 from goldenpath.store.postgres.server import Connection
@@ -21,11 +20,16 @@ async def rewrite_chunks(
     upto: int,
     rewrite: Callable[[list[EncodedEntry]], list[EncodedEntry]],
 ) -> None:
-    """Rewrite a user's chunks that hold entries in (after, upto]; the user must be locked."""
+    """Rewrite a user's chunks that hold entries in (after, upto], in a transaction of the caller's.
+
+    It may take long, so it locks the chunks, which nobody else changes but who erases, and not the
+    user: others' groups with appends and commands would wait for his row. Who calls this locks that
+    row afterwards, not before.
+    """
     while True:
         rows = await connection.fetch(
             "SELECT last_seq, body FROM goldenpath.chunks WHERE user_no = $1 AND last_seq > $2"
-            " AND first_seq <= $3 ORDER BY last_seq LIMIT $4",
+            " AND first_seq <= $3 ORDER BY last_seq LIMIT $4 FOR NO KEY UPDATE",
             user_no, after, upto, _CHUNKS_AT_ONCE,
         )  # fmt: skip
         if not rows:
@@ -49,6 +53,15 @@ async def rewrite_chunks(
         after = rows[-1][0]
 
 
+async def lock_user(connection: Connection, user_no: int) -> Any:
+    """Lock a user's row until the transaction ends; gives its epoch, mark, head, last append."""
+    return await connection.fetchrow(
+        "SELECT epoch, mark, head, last_append FROM goldenpath.users WHERE user_no = $1"
+        " FOR NO KEY UPDATE",
+        user_no,
+    )
+
+
 async def find_prunable(
     connection: Connection, before_ms: int, limit: int, *, everything: bool
 ) -> list[Any]:
@@ -62,23 +75,19 @@ async def find_prunable(
     )  # fmt: skip
 
 
-async def prune_run(
-    connection: Connection, user: UserId, user_no: int, run_id: str, *, everything: bool
-) -> None:
+async def prune_run(connection: Connection, user_no: int, run_id: str, *, everything: bool) -> None:
     """Hide a run and its children, in one transaction: with `everything` all of them."""
     async with connection.transaction():
-        await connection.execute(
-            "SELECT 1 FROM goldenpath.users WHERE user_id = $1 FOR NO KEY UPDATE", user
-        )
         rows = await connection.fetch(_FAMILY, user_no, run_id)
         if not rows:
-            return  # it went while this waited
+            return  # it has gone meanwhile
         family = frozenset(row[0] for row in rows)
         first, last = min(row[1] for row in rows), max(row[2] for row in rows)
         await rewrite_chunks(
             connection, user_no, first - 1, last,
             lambda chunk: pruned(chunk, family, everything=everything),
         )  # fmt: skip
+        await lock_user(connection, user_no)
         for statement in _FORGET if everything else _PRUNED:
             await connection.execute(statement, user_no, list(family))
 

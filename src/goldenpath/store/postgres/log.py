@@ -26,7 +26,7 @@ from goldenpath.store.chunks import (
 )
 from goldenpath.store.interface import Append, Batch, CommitStats, Position
 from goldenpath.store.postgres.appends import Write, statement
-from goldenpath.store.postgres.erase import rewrite_chunks
+from goldenpath.store.postgres.erase import lock_user, rewrite_chunks
 from goldenpath.store.postgres.groups import Groups
 from goldenpath.store.postgres.link import Link, Links
 from goldenpath.store.postgres.own import OwnLog, batch_of
@@ -128,7 +128,7 @@ class Log:
         if not _erases(append):
             await self._appends.ask(write, len(write.body))
             return
-        ((outcome, *has),) = await self._links.run(lambda c: _write_erasing(c, write))
+        outcome, *has = await self._links.run(lambda c: _write_erasing(c, write))
         error = self._landed(write, outcome, has)
         if error is not None:
             raise error
@@ -338,29 +338,39 @@ async def _load(
     )
 
 
-async def _write_erasing(connection: Connection, write: Write) -> list[Sequence[Any]]:
+class _Fenced(Exception):
+    """An append that erases may not be applied (any more): its transaction is rolled back."""
+
+    def __init__(self, outcome: str, has: Sequence[Any]) -> None:
+        self.answer = (outcome, *has)
+
+
+async def _write_erasing(connection: Connection, write: Write) -> Sequence[Any]:
     """An append that erases: chunks are rewritten and rows go in its own transaction."""
     append, user_no = write.append, write.own.user_no
-    async with connection.transaction():
-        row = await connection.fetchrow(
-            "SELECT epoch, mark, head, last_append FROM goldenpath.users WHERE user_no = $1"
-            " FOR NO KEY UPDATE",
-            user_no,
-        )
-        if row[3] == append.append_id:
-            return [("repeated", *row[:3])]
-        if (row[0], row[1], row[2]) != (append.epoch, append.mark, append.head):
-            return [("refused", *row[:3])]
-        await rewrite_chunks(
-            connection, user_no, 0, append.head, lambda chunk: without(chunk, write.erasing)
-        )
-        if append.erase_user:
-            for table in ("runs", "threads", "approvals", "acks"):
-                await connection.execute(
-                    f"DELETE FROM goldenpath.{table} WHERE user_no = $1", user_no
-                )
-            await connection.execute(
-                "UPDATE goldenpath.receipts SET body_hash = NULL WHERE user_no = $1", user_no
+    try:
+        async with connection.transaction():
+            await rewrite_chunks(
+                connection, user_no, 0, append.head, lambda chunk: without(chunk, write.erasing)
             )
-        answers = await connection.fetch(*statement([write]))
-        return [tuple(row)[1:] for row in answers] or [("applied",)]
+            *has, last_append = await lock_user(connection, user_no)
+            if last_append == append.append_id:
+                raise _Fenced("repeated", has)
+            if has != [append.epoch, append.mark, append.head]:
+                raise _Fenced("refused", has)
+            for erase in _ERASE_USER if append.erase_user else ():
+                await connection.execute(erase, user_no)
+            await connection.fetch(*statement([write]))
+    except _Fenced as fenced:
+        return fenced.answer
+    return ("applied",)
+
+
+_ERASE_USER = (
+    *(
+        f"DELETE FROM goldenpath.{table} WHERE user_no = $1"
+        for table in ("runs", "threads", "approvals", "acks")
+    ),
+    "DELETE FROM goldenpath.inbox WHERE user_no = $1 AND refusal IS NOT NULL",
+    "UPDATE goldenpath.receipts SET body_hash = NULL WHERE user_no = $1",
+)

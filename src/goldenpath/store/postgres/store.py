@@ -331,9 +331,7 @@ class PostgresStore(Reads):
         for user, user_no, run_id in found:
             try:
                 await self._links.run(
-                    lambda c, item=(user, user_no, run_id): prune_run(
-                        c, *item, everything=everything
-                    )
+                    lambda c, item=(user_no, run_id): prune_run(c, *item, everything=everything)
                 )
             except CodecError as error:  # goldenpath check names it; the others are pruned
                 logger.error("run %s of user %s cannot be pruned: %s", run_id, user, error)
