@@ -35,3 +35,5 @@ def test_what_cannot_be_opened_is_one_line_without_a_password(url: str, remedy: 
 def test_a_password_is_hidden() -> None:
     assert hide_password("postgresql://me:hush@db:5432/x") == "postgresql://me:...@db:5432/x"
     assert hide_password("sqlite:///x.db") == "sqlite:///x.db"
+    shown = hide_password("postgresql://db/x?sslpassword=hush&a=b&password=hush")
+    assert shown == "postgresql://db/x?sslpassword=...&a=b&password=..."

@@ -57,7 +57,7 @@ def hide_password(url: str) -> str:
     credentials, at, place = rest.rpartition("@")
     user = credentials.partition(":")[0]
     shown = f"{scheme}{slashes}{user}:...@{place}" if at else url
-    return re.sub(r"(?<=[?&]password=)[^&]*", "...", shown)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1...", shown)
 
 
 async def open_store(url: str, durability: Durability) -> Store:

@@ -70,6 +70,19 @@ async def test_a_long_pruning_holds_no_commands_and_appends_up(stores: Two, gate
     assert "agent_output" not in kinds and kinds.count("thread_created") == 2
 
 
+async def test_hosts_that_prune_at_once_do_not_do_the_same(stores: Two, gate: Gate) -> None:
+    store, other = stores
+    ada = await Engine.begin(store)
+    await ada.write(created("t"))
+    await ada.whole("r1")
+    pruning = asyncio.ensure_future(other.prune(NOW + 10**6))
+    await gate.reached(pruning)
+    async with asyncio.timeout(_STOP):
+        assert await store.prune(NOW + 10**6) == 0
+    await gate.open()
+    assert await pruning == 1
+
+
 async def test_a_long_erasure_holds_no_commands_up(stores: Two, gate: Gate) -> None:
     store, other = stores
     ada, bob = await Engine.begin(store), await Engine.begin(store, BOB)

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from goldenpath.errors import ConfigError, StoreOpenError, StoreUnavailableError
+from goldenpath.model import events
+from goldenpath.model.ids import ThreadId
 from goldenpath.store.postgres import migrate, open_store, schema
 from tests.databases import Database
 from tests.store.harness import Engine, created, raises, seen, submit
@@ -64,6 +66,21 @@ async def test_commits_that_do_not_wait_for_the_disk(one: Database) -> None:
     one.sql(f"ALTER DATABASE {one.name} SET synchronous_commit = off")
     await refused(one.url, "synchronous_commit is off", "--durability process")
     await (await open_store(one.url, durable=False)).close()
+
+
+async def test_a_server_that_took_over_is_made_to_wait_for_its_disk(one: Database) -> None:
+    store = await open_store(one.url)
+    one.sql(f"ALTER DATABASE {one.name} SET synchronous_commit = off")
+    one.sql("CREATE FUNCTION goldenpath.lazy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN ASSERT"
+            " current_setting(''synchronous_commit'') = ''on''; RETURN NEW; END'")  # fmt: skip
+    for table in ("users", "inbox", "chunks"):
+        one.sql(f"CREATE TRIGGER lazy BEFORE INSERT OR UPDATE ON goldenpath.{table}"
+                " FOR EACH ROW EXECUTE FUNCTION goldenpath.lazy()")  # fmt: skip
+    await submit(store, "a")
+    engine = await Engine.begin(store)
+    await engine.write(created("t"))
+    await engine.write(("t", None, events.ThreadDeleted()), erase_threads=[ThreadId("t")])
+    await store.close()
 
 
 @pytest.fixture

@@ -75,12 +75,17 @@ async def find_prunable(
     )  # fmt: skip
 
 
-async def prune_run(connection: Connection, user_no: int, run_id: str, *, everything: bool) -> None:
-    """Hide a run and its children, in one transaction: with `everything` all of them."""
+async def prune_run(connection: Connection, user_no: int, run_id: str, *, everything: bool) -> bool:
+    """Hide a run and its children, in one transaction: with `everything` all of them.
+
+    False if another host has done that, or does it now: each of them looks for what is to be done.
+    """
     async with connection.transaction():
-        rows = await connection.fetch(_FAMILY, user_no, run_id)
+        if not await connection.fetchval(_CLAIM, user_no, run_id):
+            return False
+        rows = await connection.fetch(_FAMILY, user_no, run_id, everything)
         if not rows:
-            return  # it has gone meanwhile
+            return False
         family = frozenset(row[0] for row in rows)
         first, last = min(row[1] for row in rows), max(row[2] for row in rows)
         await rewrite_chunks(
@@ -90,12 +95,14 @@ async def prune_run(connection: Connection, user_no: int, run_id: str, *, everyt
         await lock_user(connection, user_no)
         for statement in _FORGET if everything else _PRUNED:
             await connection.execute(statement, user_no, list(family))
+    return True
 
 
+_CLAIM = "SELECT pg_try_advisory_xact_lock(hashtextextended($2, $1))"
 _FAMILY = """
 WITH RECURSIVE family AS (
     SELECT r.run_id, r.first_seq, r.last_seq FROM goldenpath.runs r
-    WHERE r.user_no = $1 AND r.run_id = $2
+    WHERE r.user_no = $1 AND r.run_id = $2 AND (NOT r.pruned OR $3)
     UNION
     SELECT c.run_id, c.first_seq, c.last_seq FROM goldenpath.runs c JOIN family f
     ON c.parent_run_id = f.run_id WHERE c.user_no = $1

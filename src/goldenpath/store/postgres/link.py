@@ -39,6 +39,13 @@ _WAIT_SECONDS = 10.0
 """For a connection out of the pool, when all are busy."""
 
 
+_DURABLE = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+"""
+"""Hosts refuse to start where it is off; a server that took over may be set otherwise."""
+
+
 class _Silence:
     """Gives a connection up that has not answered for long."""
 
@@ -159,8 +166,10 @@ class Link:
                 raise StoreUnavailableError(str(error)) from error
             try:
                 connection.add_log_listener(self._logged)
-                if self._prepare is not None:
-                    async with asyncio.timeout(CONNECT_SECONDS):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    if self._server.durable:
+                        await connection.execute(_DURABLE)
+                    if self._prepare is not None:
                         await self._prepare(connection)
             except TROUBLE as error:
                 connection.terminate()

@@ -65,6 +65,7 @@ class Server:
         """The URL as it may be shown."""
         self._urls = _each(url)
         self._settings = {"application_name": "goldenpath", "jit": "off", **_OF_A_LOST_HOST}
+        self.durable = durable
         if not durable:
             self._settings["synchronous_commit"] = "off"
         self.trouble: str | None = None

@@ -330,11 +330,13 @@ class PostgresStore(Reads):
         done = 0
         for user, user_no, run_id in found:
             try:
-                await self._links.run(
+                mine = await self._links.run(
                     lambda c, item=(user_no, run_id): prune_run(c, *item, everything=everything)
                 )
             except CodecError as error:  # goldenpath check names it; the others are pruned
                 logger.error("run %s of user %s cannot be pruned: %s", run_id, user, error)
+                continue
+            if not mine:
                 continue
             self._log.forget_tail(user)
             self._news.appended(user)
