@@ -1,0 +1,3 @@
+"""Backend of the web shop."""
+
+__version__ = "3.2.0"

@@ -1,0 +1,6 @@
+"""Payments."""
+
+from .client import PaymentClient
+from .factory import make_client
+
+__all__ = ["PaymentClient", "make_client"]

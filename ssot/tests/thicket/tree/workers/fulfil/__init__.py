@@ -1,0 +1,5 @@
+"""Fulfilment workers."""
+
+from shop.gateways import PaymentClient
+
+__all__ = ["PaymentClient"]
