@@ -477,6 +477,24 @@ class KeepsBodyHashes(MemoryStore):
         self.disk.user(append.user).rows.receipts.update(before)
 
 
+@breaks("E1")
+class RefusalsOutliveTheirUser(MemoryStore):
+    """Whoever was erased can still be asked whether this was their text."""
+
+    @staticmethod
+    def _forget_refusals(record: Any) -> None:
+        return None
+
+
+@breaks("E1")
+class ErasesWhatWaits(MemoryStore):
+    """The inbox goes with the rest, though nobody has answered it."""
+
+    @staticmethod
+    def _forget_refusals(record: Any) -> None:
+        record.inbox.clear()
+
+
 @breaks("E2")
 class PrunesOpenRuns(MemoryStore):
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:

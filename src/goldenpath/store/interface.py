@@ -70,7 +70,7 @@ Erasing
  E1  `erase_threads` and `erase_user` of an append remove what was there before it: texts, journal
      values, arguments, results, titles, body hashes and (of a user) names of devices. No read,
      search or file (after `compact`) shows them; seqs stay and count as hidden, receipts stay,
-     and so do commands that wait.
+     and so do commands that wait. Refusals of an erased user go, with the hashes they keep.
  E2  `prune(before)` hides `agent_output`, thinking, progress and journal values of runs that ended
      before, children with their root; open runs, terminals, messages and marks stay.
  E3  Both are safe under readers: no reader sees a gap, a repeat, or half of it.

@@ -222,6 +222,7 @@ class MemoryStore:
             record.rows = Rows()
             record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}
             record.acks.clear()
+            self._forget_refusals(record)
         record.entries.extend(append.entries)
         for entry in bodies:
             apply(record.rows, entry)
@@ -246,6 +247,11 @@ class MemoryStore:
     def _hide(record: UserRecord, index: int) -> None:
         entry = record.entries[index]
         record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
+
+    @staticmethod
+    def _forget_refusals(record: UserRecord) -> None:
+        for command_id in [key for key, row in record.inbox.items() if row.refusal is not None]:
+            del record.inbox[command_id]
 
     @staticmethod
     def _forget_notices(record: UserRecord) -> None:

@@ -8,10 +8,11 @@ import json
 from goldenpath.model import events, journal
 from goldenpath.model.commands import Send, body_hash, encode_command
 from goldenpath.model.ids import ApprovalId, CommandId, DeviceId, Mark, PartId, RunId, Seq, ThreadId
-from goldenpath.store.interface import Position
+from goldenpath.store.interface import Position, Refusal
 from tests.store.harness import (
     ADA,
     BOB,
+    BUSY,
     ELSE,
     LATER,
     NOW,
@@ -28,6 +29,7 @@ from tests.store.harness import (
     failed,
     read_all,
     seen,
+    settled,
     submit,
     work,
 )
@@ -132,6 +134,34 @@ async def e1_a_user_is_erased_alone(site: Site) -> None:
     assert after.activation.head == ada.head and after.activation.open_runs == []
     await after.write(created("new"))
     assert [e["seq"] for e in await seen(store)] == [ada.head + 1]
+
+
+@clause
+async def e1_refusals_of_an_erased_user_go(site: Site) -> None:
+    store = await site.open()
+    bodies = {user: encode_command(Send(text=f"{SECRET} {user}")) for user in (ADA, BOB)}
+    for user, body in bodies.items():
+        await submit(store, "no", body, user)
+        await submit(store, "open", body, user)
+        engine = await Engine.begin(store, user)
+        await engine.write(refused=[Refusal(CommandId("no"), BUSY)])
+    await store.compact()  # wherever a store keeps what it has had for long
+    ada = await Engine.begin(store, ADA, "m2")
+    await submit(store, "late", ELSE)
+    await ada.write(refused=[Refusal(CommandId("late"), BUSY)])
+    await ada.write(erase_user=True)
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        assert await store.outcome(ADA, CommandId("no")) is None
+        assert await store.outcome(ADA, CommandId("late")) is None
+        assert [p.command_id for p in await store.pending(ADA)] == ["open"]
+        assert isinstance(await store.outcome(BOB, CommandId("no")), Refusal)
+    assert (await submit(store, "no", ELSE)).state == "new", "whose id it was is forgotten"
+    engine = await Engine.begin(store, ADA, "m3")
+    await engine.write((None, None, settled("open")), (None, None, settled("no")))
+    await store.compact()
+    assert not site.traces(body_hash(bodies[ADA])) and site.traces(body_hash(bodies[BOB]))
 
 
 @clause

@@ -362,5 +362,8 @@ async def _write_erasing(connection: Connection, write: Write) -> list[Sequence[
             await connection.execute(
                 "UPDATE goldenpath.receipts SET body_hash = NULL WHERE user_no = $1", user_no
             )
+            await connection.execute(
+                "DELETE FROM goldenpath.inbox WHERE user_no = $1 AND refusal IS NOT NULL", user_no
+            )
         answers = await connection.fetch(*statement([write]))
         return [tuple(row)[1:] for row in answers] or [("applied",)]
