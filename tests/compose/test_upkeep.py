@@ -1,4 +1,4 @@
-"""What ended long ago is pruned, and erased where a retention says so."""
+"""What ended long ago is pruned, and erased with its thread where a retention says so."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ async def kinds(store: Store) -> set[str]:
 
 
 @pytest.mark.anyio
-async def test_pieces_go_after_a_week_and_runs_after_the_retention(tmp_path: Path) -> None:
+async def test_pieces_go_after_a_week_and_threads_after_the_retention(tmp_path: Path) -> None:
     async with running(f"sqlite:///{tmp_path / 'users.db'}") as (app, assembly):
         store, clock = assembly.host.store, assembly.host.clock
         await ended(assembly, "ada", await app.send(user_id="ada", text="tea"))
@@ -35,4 +35,5 @@ async def test_pieces_go_after_a_week_and_runs_after_the_retention(tmp_path: Pat
         await upkeep(store, Settings(), now + 100 * WEEK_MS)
         assert "message_received" in await kinds(store)
         await upkeep(store, settings, now + 91 * 86_400_000)
-        assert "message_received" not in await kinds(store)
+        assert await kinds(store) == set()
+        assert await store.threads(UserId("ada"), 9, None) == []

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from goldenpath.errors import StoreRefusedError, StoreUnavailableError
 from goldenpath.model.entries import EncodedEntry
 from goldenpath.model.ids import ORIGIN_MARK, Mark, RunId, Seq
+from goldenpath.store.chunks import owners
 from goldenpath.store.interface import (
     Batch,
     Claim,
@@ -475,6 +476,104 @@ class KeepsBodyHashes(MemoryStore):
         before = dict(self.disk.user(append.user).rows.receipts)
         await super().append(append)
         self.disk.user(append.user).rows.receipts.update(before)
+
+
+@breaks("E1")
+class RefusalsOutliveTheirUser(MemoryStore):
+    """Whoever was erased can still be asked whether this was their text."""
+
+    @staticmethod
+    def _forget_refusals(record: Any) -> None:
+        return None
+
+
+@breaks("E1")
+class ErasesWhatWaits(MemoryStore):
+    """The inbox goes with the rest, though nobody has answered it."""
+
+    @staticmethod
+    def _forget_refusals(record: Any) -> None:
+        record.inbox.clear()
+
+
+@breaks("E2")
+class TitlesOutliveTheirRuns(MemoryStore):
+    """Retention takes runs only: the first words of a question stay as a title."""
+
+    def _erase_unused(self, before_ms: int, limit: int) -> int:
+        return 0
+
+
+@breaks("E2")
+class ThreadsGoFromTheListOnly(MemoryStore):
+    """Titles stay in the log."""
+
+    def _erase_unused(self, before_ms: int, limit: int) -> int:
+        logs = {user: list(record.entries) for user, record in self.disk.users.items()}
+        done = super()._erase_unused(before_ms, limit)
+        for user, entries in logs.items():
+            self.disk.users[user].entries = entries
+        return done
+
+
+@breaks("E2")
+class HashesOutliveTheirThreads(MemoryStore):
+    """What was asked of a thread can still be told from something else."""
+
+    def _erase_unused(self, before_ms: int, limit: int) -> int:
+        known = {user: dict(record.rows.receipts) for user, record in self.disk.users.items()}
+        done = super()._erase_unused(before_ms, limit)
+        for user, receipts in known.items():
+            self.disk.users[user].rows.receipts.update(receipts)
+        return done
+
+
+@breaks("E2")
+class ThreadsThatWereNeverUsedStay(MemoryStore):
+    """Only what ended is looked at."""
+
+    @staticmethod
+    def _unused(rows: Any, before_ms: int) -> Any:
+        unused = MemoryStore._unused(rows, before_ms)
+        return [one for one in unused if rows.threads[one].agent is not None]
+
+
+@breaks("E2")
+class OldThreadsGoThoughTheyAreUsed(MemoryStore):
+    @staticmethod
+    def _unused(rows: Any, before_ms: int) -> Any:
+        return [one for one, row in rows.threads.items() if row.created_ms < before_ms]
+
+
+@breaks("E2")
+class YoungThreadsGo(MemoryStore):
+    """A thread that somebody made a moment ago is gone before the first question."""
+
+    @staticmethod
+    def _unused(rows: Any, before_ms: int) -> Any:
+        return MemoryStore._unused(rows, 1 << 60)
+
+
+@breaks("E2")
+class ThreadsWithoutABound(MemoryStore):
+    """Years of threads go in one step."""
+
+    def _erase_unused(self, before_ms: int, limit: int) -> int:
+        return super()._erase_unused(before_ms, 1 << 60)
+
+
+@breaks("E2")
+class ThreadsComeBack(MemoryStore):
+    """Whoever writes the log brings the row along as it was known."""
+
+    async def append(self, append: Any) -> None:
+        known = self.__dict__.setdefault("known", {})
+        await super().append(append)
+        threads = self.disk.user(append.user).rows.threads
+        for entry in append.entries:
+            if (row := known.get(owners(entry)[0])) is not None:
+                threads.setdefault(row.thread_id, row)
+        known.update(threads)
 
 
 @breaks("E2")

@@ -142,7 +142,7 @@ def opening(run: str, thread: str, text: str) -> list[tuple[str, str, Body]]:
         (thread, run, journal.RunOpened(agent="worker", budget_ms=1000)),
         (thread, run, settled(f"c-{run}", run=run, thread=thread)),
         (thread, run, events.AgentStarted(
-            agent="worker", version="1", message_id=None, deadline_ms=1000)),
+            agent="worker", version="1", message_id=MessageId(f"m-{run}"), deadline_ms=1000)),
     ]  # fmt: skip
 
 

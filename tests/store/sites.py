@@ -46,9 +46,10 @@ class MemorySite:
 
     def traces(self, text: str) -> bool:
         wanted = text.encode()
-        return any(
-            wanted in entry.json for user in self.disk.users.values() for entry in user.entries
-        ) or text in str([user.rows.__dict__ for user in self.disk.users.values()])
+        users = self.disk.users.values()
+        return any(wanted in entry.json for user in users for entry in user.entries) or (
+            text in str([(user.rows.__dict__, user.inbox) for user in users])
+        )
 
     async def close(self) -> None:
         if self._open is not None:

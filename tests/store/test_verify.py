@@ -221,6 +221,10 @@ def _thread_altered(record: UserRecord) -> None:
     record.rows.threads[thread] = msgspec.structs.replace(row, title="other")
 
 
+def _thread_lost(record: UserRecord) -> None:
+    del record.rows.threads[ThreadId("t1")]
+
+
 def _thread_added(record: UserRecord) -> None:
     row = record.rows.threads[ThreadId("t1")]
     other = msgspec.structs.replace(row, thread_id=ThreadId("t7"))
@@ -269,8 +273,8 @@ DAMAGE: dict[str, list[Callable[[UserRecord], None]]] = {
         _receipt_lost, _receipt_of_another_run, _receipt_of_another_body,
     ],
     "projections": [
-        _row_altered, _row_lost, _row_added, _thread_altered, _thread_added, _approval_lost,
-        _timer_forgotten,
+        _row_altered, _row_lost, _row_added, _thread_altered, _thread_lost, _thread_added,
+        _approval_lost, _timer_forgotten,
     ],
     "marks are in order": [_marks_changed_places],
     "demand is durable": [_due_forgotten, _due_too_late],

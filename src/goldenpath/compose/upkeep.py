@@ -35,7 +35,7 @@ async def keep_up(store: Store, settings: Settings, clock: Clock) -> None:
 
 
 async def upkeep(store: Store, settings: Settings, now_ms: int) -> int:
-    """Do one round: pieces past `keep_pieces`, whole runs past `retention`. Gives runs done."""
+    """Do one round: pieces past `keep_pieces`, runs and threads past `retention`. How many."""
     done = await _prune(store, now_ms - round(settings.keep_pieces * 1000), everything=False)
     if settings.retention is not None:
         done += await _prune(store, now_ms - round(settings.retention * 1000), everything=True)

@@ -79,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     retention: Annotated[
         float | None,
-        _About("duration", "erase runs that ended longer ago, such as 90d; off: never"),
+        _About("duration", "erase runs that ended longer ago, and their threads: 90d; off: never"),
     ] = None
     keep_pieces: Annotated[
         float, _About("duration", "how long after a run's end its pieces and journal are kept")

@@ -70,9 +70,11 @@ Erasing
  E1  `erase_threads` and `erase_user` of an append remove what was there before it: texts, journal
      values, arguments, results, titles, body hashes and (of a user) names of devices. No read,
      search or file (after `compact`) shows them; seqs stay and count as hidden, receipts stay,
-     and so do commands that wait.
+     and so do commands that wait. Refusals of an erased user go, with the hashes they keep.
  E2  `prune(before)` hides `agent_output`, thinking, progress and journal values of runs that ended
-     before, children with their root; open runs, terminals, messages and marks stay.
+     before, children with their root; open runs, terminals, messages and marks stay. With
+     `everything` those runs are erased, and so is each thread that was created before and has no
+     run (left): as if it was deleted, without an entry that says so.
  E3  Both are safe under readers: no reader sees a gap, a repeat, or half of it.
 Keeping
  B1  `backup` is a consistent copy, made while appends go on; after a restore every activation is
@@ -445,7 +447,9 @@ class Store(Protocol):
 
     # erasing and keeping
     async def prune(self, before_ms: int, *, everything: bool = False, limit: int = 100) -> int:
-        """Prune runs that ended before; with `everything` erase them (retention). Count done."""
+        """Prune runs that ended before; with `everything` erase them (retention), and threads
+        without a run. Counts the runs and threads that are done, each once: `limit` at most, and
+        0 when none is left."""
         ...
 
     async def compact(self, *, locking: bool = True) -> None:

@@ -222,6 +222,7 @@ class MemoryStore:
             record.rows = Rows()
             record.rows.receipts = {k: replace(v, body_hash=None) for k, v in receipts.items()}
             record.acks.clear()
+            self._forget_refusals(record)
         record.entries.extend(append.entries)
         for entry in bodies:
             apply(record.rows, entry)
@@ -246,6 +247,11 @@ class MemoryStore:
     def _hide(record: UserRecord, index: int) -> None:
         entry = record.entries[index]
         record.entries[index] = EncodedEntry(entry.seq, entry.type, entry.internal, b"")
+
+    @staticmethod
+    def _forget_refusals(record: UserRecord) -> None:
+        for command_id in [key for key, row in record.inbox.items() if row.refusal is not None]:
+            del record.inbox[command_id]
 
     @staticmethod
     def _forget_notices(record: UserRecord) -> None:
@@ -606,7 +612,32 @@ class MemoryStore:
                 if done >= limit:
                     return done
             self._notify(user)
-        return done
+        return done + (self._erase_unused(before_ms, limit - done) if everything else 0)
+
+    def _erase_unused(self, before_ms: int, limit: int) -> int:
+        unused = [
+            (user, record, thread_id)
+            for user, record in self.disk.users.items()
+            for thread_id in self._unused(record.rows, before_ms)
+        ][:limit]
+        for user, record, thread_id in unused:
+            self._erase(record, thread_id)
+            del record.rows.threads[thread_id]
+            for key, receipt in record.rows.receipts.items():
+                if receipt.thread_id == thread_id:
+                    record.rows.receipts[key] = replace(receipt, body_hash=None)
+            self._notify(user)
+        return len(unused)
+
+    @staticmethod
+    def _unused(rows: Rows, before_ms: int) -> list[ThreadId]:
+        """Threads that were created before, and have no run."""
+        used = {run.thread_id for run in rows.runs.values()}
+        return [
+            row.thread_id
+            for row in rows.threads.values()
+            if row.created_ms < before_ms and row.thread_id not in used
+        ]
 
     @staticmethod
     def _tree(rows: Rows, root: RunRow) -> set[RunId]:

@@ -8,10 +8,12 @@ import json
 from goldenpath.model import events, journal
 from goldenpath.model.commands import Send, body_hash, encode_command
 from goldenpath.model.ids import ApprovalId, CommandId, DeviceId, Mark, PartId, RunId, Seq, ThreadId
-from goldenpath.store.interface import Position
+from goldenpath.store.interface import Position, Refusal
+from goldenpath.store.verify import verify
 from tests.store.harness import (
     ADA,
     BOB,
+    BUSY,
     ELSE,
     LATER,
     NOW,
@@ -28,6 +30,7 @@ from tests.store.harness import (
     failed,
     read_all,
     seen,
+    settled,
     submit,
     work,
 )
@@ -135,6 +138,34 @@ async def e1_a_user_is_erased_alone(site: Site) -> None:
 
 
 @clause
+async def e1_refusals_of_an_erased_user_go(site: Site) -> None:
+    store = await site.open()
+    bodies = {user: encode_command(Send(text=f"{SECRET} {user}")) for user in (ADA, BOB)}
+    for user, body in bodies.items():
+        await submit(store, "no", body, user)
+        await submit(store, "open", body, user)
+        engine = await Engine.begin(store, user)
+        await engine.write(refused=[Refusal(CommandId("no"), BUSY)])
+    await store.compact()  # wherever a store keeps what it has had for long
+    ada = await Engine.begin(store, ADA, "m2")
+    await submit(store, "late", ELSE)
+    await ada.write(refused=[Refusal(CommandId("late"), BUSY)])
+    await ada.write(erase_user=True)
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        assert await store.outcome(ADA, CommandId("no")) is None
+        assert await store.outcome(ADA, CommandId("late")) is None
+        assert [p.command_id for p in await store.pending(ADA)] == ["open"]
+        assert isinstance(await store.outcome(BOB, CommandId("no")), Refusal)
+    assert (await submit(store, "no", ELSE)).state == "new", "whose id it was is forgotten"
+    engine = await Engine.begin(store, ADA, "m3")
+    await engine.write((None, None, settled("open")), (None, None, settled("no")))
+    await store.compact()
+    assert not site.traces(body_hash(bodies[ADA])) and site.traces(body_hash(bodies[BOB]))
+
+
+@clause
 async def e2_pruning_keeps_what_counts(site: Site) -> None:
     store = await site.open()
     engine = await Engine.begin(store)
@@ -198,9 +229,87 @@ async def e2_pruning_is_bounded_and_goes_on(site: Site) -> None:
         await engine.whole(f"r{number}")
     counts = [await store.prune(LATER, limit=2) for _ in range(4)]
     assert counts == [2, 2, 1, 0]
-    everything = [await store.prune(LATER, everything=True, limit=4) for _ in range(3)]
-    assert everything == [4, 1, 0]
-    assert await store.runs(ADA, None, 9) == [] and len(await store.threads(ADA, 9, None)) == 1
+    for number in range(4):  # older than those that are empty: they must not be in their way
+        await engine.write(created(f"used{number}"))
+        await engine.ask(f"open{number}", f"used{number}")
+    for user in (ADA, BOB):
+        other = engine if user == ADA else await Engine.begin(store, user)
+        await other.write(created("empty1"), created("empty2"))
+    everything = [await store.prune(LATER, everything=True, limit=3) for _ in range(5)]
+    assert everything == [3, 3, 3, 1, 0]
+    assert await store.prune(LATER + 1, everything=True, limit=3) == 0
+    assert len(await store.runs(ADA, None, 9)) == 4 == len(await store.threads(ADA, 9, None))
+    assert await store.threads(BOB, 9, None) == []
+
+
+@clause
+async def e2_a_thread_without_runs_goes_by_age(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    renamed = settled("c-name", thread="old")
+    assert isinstance(renamed, journal.CommandSettled)
+    await engine.write(created("never", SECRET), created("old", SECRET))
+    await engine.whole("r1", "old", SECRET)
+    title = events.ThreadUpdated(title=SECRET, archived=True)
+    await engine.write(("old", None, title), ("old", None, renamed))
+    await engine.write(created("open"), created("late"))
+    await engine.ask("r2", "open")
+    await engine.ask("r3", "late")
+    before = NOW + engine.head
+    await engine.end("r3", "late")
+    await engine.write(created("young", "young title"), due_ms=0)
+    await store.compact()  # wherever a store keeps what it has had for long
+    await store.prune(LATER)
+    assert len(await store.threads(ADA, 9, None)) == 5, "pruning leaves them"
+    assert await store.prune(before, everything=True) == 3
+    for again in (False, True):
+        if again:
+            store = await site.open()
+        left = [row.thread_id for row in await store.threads(ADA, 9, None)]
+        assert sorted(left) == ["late", "open", "young"]
+        assert await store.thread(ADA, ThreadId("old")) is None
+        assert await store.history(ADA, ThreadId("never"), 9, None) is None
+        _, entries = await store.entries(ADA, Seq(0))
+        assert [entry.seq for entry in entries] == list(range(1, engine.head + 1))
+        assert SECRET not in str([await seen(store), entries])
+        assert {e["type"] for e in await seen(store)}.isdisjoint({"thread_deleted"})
+        renaming = await submit(store, "c-name", ELSE)
+        assert renaming.state == "settled" and renaming.receipt.body_hash is None
+        assert (await store.head(ADA)).cursor == engine.head
+        assert await verify(store) == []
+        assert await store.prune(before, everything=True) == 0
+    await store.compact()
+    assert not site.traces(SECRET) and site.traces("young title")
+    # The rest goes when it is time.
+    engine = await Engine.begin(store, mark="m2")
+    await engine.end("r2", "open")
+    assert await store.prune(LATER, everything=True) == 5
+    assert await store.threads(ADA, 9, None) == [] and await verify(store) == []
+
+
+@clause
+async def e2_a_thread_that_went_by_age_does_not_come_back(site: Site) -> None:
+    store = await site.open()
+    engine = await Engine.begin(store)
+    await engine.write(created("t", SECRET))
+    await engine.whole("r1")
+    assert await store.prune(LATER, everything=True) == 2
+    # Whoever writes the log may not have heard of it.
+    await engine.ask("r2")
+    for again in (False, True):
+        if again:
+            store = await site.open()
+            engine = await Engine.begin(store, mark="m2")
+        new = events.ThreadUpdated(title="new", archived=False)
+        await engine.write(("t", None, new), due_ms=0)
+        await store.compact()
+        assert await store.thread(ADA, ThreadId("t")) is None
+        assert await store.threads(ADA, 9, None) == [] and await verify(store) == []
+        assert not site.traces(SECRET)
+    await engine.end("r2")
+    await engine.write(created("u"))
+    assert await store.prune(LATER, everything=True) == 2
+    assert await store.threads(ADA, 9, None) == [] and await verify(store) == []
 
 
 @clause

@@ -13,11 +13,25 @@ from goldenpath.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from goldenpath.model.ids import HostId, Mark, UserId
+from goldenpath.model.events import ThreadUpdated
+from goldenpath.model.ids import HostId, Mark, ThreadId, UserId
 from goldenpath.store.interface import HostReport, LivingHost, Position, Pulse
 from goldenpath.store.postgres import PostgresStore, news
+from goldenpath.store.postgres.server import Server
+from goldenpath.store.verify import verify
 from tests.databases import Database
-from tests.store.harness import ADA, BOB, Engine, created, opening, raises, read_all, submit
+from tests.store.harness import (
+    ADA,
+    BOB,
+    LATER,
+    SECRET,
+    Engine,
+    created,
+    opening,
+    raises,
+    read_all,
+    submit,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -222,3 +236,49 @@ async def test_who_waits_hears_that_the_log_was_set_back(one: Database, stores: 
             except PositionError:
                 break
     watch.close()
+
+
+async def test_a_thread_that_another_host_erased_by_age_is_not_written_again(
+    stores: Stores, one: Database
+) -> None:
+    first, two = stores
+    mine = await engine(first, ONE, "m1")
+    await mine.write(created("t", SECRET))
+    await mine.whole("r1")
+    assert await two.prune(LATER, everything=True) == 2
+    await mine.ask("r2")  # with the row as the host knows it, or has found it not to be
+    await mine.write(("t", None, ThreadUpdated(title="new", archived=False)), due_ms=0)
+    for store in stores:
+        assert await store.threads(ADA, 9, None) == [] and await verify(store) == []
+    assert "0" == one.sql("SELECT count(*) FROM goldenpath.threads")
+
+
+async def test_a_thread_that_is_used_while_it_waits_to_be_erased_stays(
+    stores: Stores, one: Database
+) -> None:
+    first, two = stores
+    mine = await engine(first, ONE, "m1")
+    await mine.write(created())
+    holder = await Server(one.url).connect()
+    lock = holder.transaction()
+    await lock.start()
+    await holder.execute("SELECT 1 FROM goldenpath.users FOR NO KEY UPDATE")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(mine.ask("r1", due_ms=0))
+        await waiting(one, 1)
+        erasing = group.create_task(two.prune(LATER, everything=True))
+        await waiting(one, 2)
+        await lock.rollback()
+    await holder.close()
+    assert erasing.result() == 0
+    assert await two.thread(ADA, ThreadId("t")) is not None and await verify(two) == []
+
+
+async def waiting(one: Database, count: int) -> None:
+    """Until so many wait for a lock."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        f" WHERE datname = '{one.name}' AND wait_event_type = 'Lock'"
+    )
+    while await asyncio.to_thread(one.sql, asked) != str(count):
+        await asyncio.sleep(0.01)

@@ -90,10 +90,11 @@ CREATE TABLE threads (
     user_no INTEGER NOT NULL,
     thread_id TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
-    body TEXT NOT NULL,
+    body TEXT NOT NULL, used_ms INTEGER,
     PRIMARY KEY (user_no, thread_id)
 ) STRICT;
 CREATE INDEX threads_newest ON threads (user_no, created_ms, thread_id);
+CREATE INDEX threads_used ON threads (coalesce(used_ms, created_ms), user_no, thread_id);
 CREATE TABLE users (
     user_no INTEGER PRIMARY KEY,
     user TEXT NOT NULL UNIQUE,

@@ -14,6 +14,8 @@ from goldenpath.model.events import ThreadDeleted
 from goldenpath.model.ids import CommandId, Mark, Seq, ThreadId, UserId
 from goldenpath.store.interface import Position
 from goldenpath.store.sqlite import SqliteStore, open_reader, open_store
+from goldenpath.store.sqlite.erase import OldThread
+from goldenpath.store.verify import verify
 from tests.store.sqlite.logs import Log, question
 
 pytestmark = pytest.mark.anyio
@@ -160,4 +162,32 @@ async def test_a_pruned_run_keeps_its_question_and_its_answer(tmp_path: Path) ->
     assert batch.to == log.head == len(batch.events) + batch.hidden
     assert not any(b"agent_output" in event for event in batch.events)
     assert sum(b"agent_completed" in event for event in batch.events) == 3
+    await store.close()
+
+
+async def test_a_thread_that_is_used_while_retention_looks_at_it_stays(tmp_path: Path) -> None:
+    store = await open_store(tmp_path / "store.db")
+    log = await Log.begin(store, "ann")
+    await log.new_thread("t1", "kept")
+    await log.new_thread("t2", "of the same user")
+    await log.ask("r1", KEPT, "t1")
+    await log.answer("r1", "an answer", "t1")
+    run = store._readers.run
+
+    async def ask_meanwhile(query: object) -> object:
+        found = await run(query)  # type: ignore[arg-type]
+        if isinstance(found, list) and any(isinstance(one, OldThread) for one in found):
+            store._readers.run = run  # type: ignore[method-assign]
+            await log.ask("r2", KEPT, "t1")
+        return found
+
+    store._readers.run = ask_meanwhile  # type: ignore[assignment, method-assign]
+    assert await store.prune(10**9, everything=True) == 1
+    assert await store.thread(log.user, ThreadId("t1")) is not None
+    assert await store.prune(10**9, everything=True) == 1
+    assert [row.thread_id for row in await store.threads(log.user, 9, None)] == ["t1"]
+    assert {breach.invariant for breach in await verify(store)} <= {"demand is durable"}
+    await log.answer("r2", "an answer", "t1")
+    assert await store.prune(10**9, everything=True) == 2
+    assert await store.threads(log.user, 9, None) == []
     await store.close()

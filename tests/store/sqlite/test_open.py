@@ -128,6 +128,7 @@ async def test_a_store_of_the_first_version_gets_the_status_resuming_and_notices
     store = await open_store(path)
     log = await Log.begin(store, "ann")
     await log.new_thread()
+    await log.new_thread("t2")
     for run in ("ends", "runs", "asks", "shut"):
         await log.ask(run, 'quote " \u2028 日本 \\ 😀')
     await log.answer("ends", "said")
@@ -146,6 +147,8 @@ async def test_a_store_of_the_first_version_gets_the_status_resuming_and_notices
         "DROP INDEX runs_notices",
         "ALTER TABLE runs DROP COLUMN notice_ms",
         "ALTER TABLE runs DROP COLUMN notice_attempts",
+        "DROP INDEX threads_used",
+        "ALTER TABLE threads DROP COLUMN used_ms",
         "PRAGMA user_version = 1",
     ):
         connection.execute(statement)
@@ -163,6 +166,8 @@ async def test_a_store_of_the_first_version_gets_the_status_resuming_and_notices
             assert found == runs
         claim = await store.claim_notices(10**9, ended_after_ms=0, ended_before_ms=10**9)
         assert [(notice.run_id, notice.attempt) for notice in claim.notices] == [("ends", 1)]
+        assert await store.prune(10**9, everything=True) == 2  # `ends`, and the other thread
+        assert [row.thread_id for row in await store.threads(log.user, 9, None)] == ["t1"]
         assert await verify(store) == []
     finally:
         await store.close()

@@ -45,6 +45,7 @@ from goldenpath.store.postgres.link import Job, Link, Links, translated
 from goldenpath.store.postgres.log import Log, plan_once
 from goldenpath.store.postgres.news import News
 from goldenpath.store.postgres.reads import Reads
+from goldenpath.store.postgres.retention import OldThread, erase_unused, find_old_threads
 from goldenpath.store.postgres.rows import receipt_of, run_of
 from goldenpath.store.postgres.schema import check_durable, check_schema, migrate
 from goldenpath.store.postgres.server import TROUBLE, Connection, Server, describe
@@ -338,10 +339,42 @@ class PostgresStore(Reads):
                 continue
             if not mine:
                 continue
-            self._log.forget_tail(user)
-            self._news.appended(user)
+            self._hidden(user)
             done += 1
+        if everything and len(found) < limit:
+            done += await self._erase_unused(before_ms, limit - len(found))
         return done
+
+    async def _erase_unused(self, before_ms: int, limit: int) -> int:
+        """Erase so many old threads that have no run, or as many as there are."""
+        done = 0
+        last: OldThread | None = None
+        while done < limit:
+            found = await self._links.run(
+                lambda c, at=(last, limit - done): find_old_threads(c, before_ms, *at)
+            )
+            if not found:
+                break
+            last = found[-1]
+            by_user: dict[tuple[UserId, int], list[str]] = {}
+            for thread in found:
+                by_user.setdefault((thread.user, thread.user_no), []).append(thread.thread_id)
+            for (user, user_no), threads in by_user.items():
+                try:
+                    erased = await self._links.run(
+                        lambda c, item=(user_no, threads): erase_unused(c, *item)
+                    )
+                except CodecError as error:  # as above
+                    logger.error("threads of user %s cannot be erased: %s", user, error)
+                    continue
+                if erased:
+                    self._hidden(user)
+                done += erased
+        return done
+
+    def _hidden(self, user: UserId) -> None:
+        self._log.forget_tail(user)
+        self._news.appended(user)
 
     async def compact(self, *, locking: bool = True) -> None:
         """See `Store.compact`. It writes the tables anew and locks them meanwhile: for their owner,

@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from goldenpath.model.entries import EncodedEntry
-from goldenpath.store.chunks import decode_entries, encode_entries, pruned, without
+from goldenpath.store.chunks import decode_entries, encode_entries, owners, pruned, without
 from goldenpath.store.sqlite import sql
 from goldenpath.store.sqlite.memory import UserState
 from goldenpath.store.sqlite.threads import Job, Readers
@@ -171,21 +171,10 @@ JOIN users u ON u.user_no = r.user_no
 async def prune_run(item: Prunable, everything: bool, readers: Readers, run: RunJob) -> None:
     """Rewrite the chunks of a run and its children, in one transaction."""
     family = frozenset(item.family)
-
-    jobs: list[Job] = []
-    after = item.first_seq - 1
-    while True:
-        chunks = await readers.run(
-            lambda connection, after=after: _load_chunks(
-                connection, item.user_no, after, item.last_seq
-            )
-        )
-        if not chunks:
-            break
-        job = _rewritten(chunks, lambda entries: pruned(entries, family, everything=everything))
-        if job is not None:
-            jobs.append(job)
-        after = chunks[-1].last_seq
+    jobs = await _rewriting(
+        readers, item.user_no, item.first_seq - 1, item.last_seq,
+        lambda entries: pruned(entries, family, everything=everything),
+    )  # fmt: skip
 
     def write(connection: apsw.Connection) -> None:
         for job in jobs:
@@ -204,6 +193,23 @@ async def prune_run(item: Prunable, everything: bool, readers: Readers, run: Run
     await run(write)
 
 
+async def _rewriting(
+    readers: Readers, user_no: int, after: int, upto: int, rewrite: Rewrite
+) -> list[Job]:
+    """What writes the chunks that hold entries in (after, upto] anew, in one transaction."""
+    jobs: list[Job] = []
+    while True:
+        chunks = await readers.run(
+            lambda connection, after=after: _load_chunks(connection, user_no, after, upto)
+        )
+        if not chunks:
+            return jobs
+        job = _rewritten(chunks, rewrite)
+        if job is not None:
+            jobs.append(job)
+        after = chunks[-1].last_seq
+
+
 def _forget_runs(connection: apsw.Connection, user_no: int, ids: str) -> None:
     some = "IN (SELECT value FROM json_each(?2))"
     for table in ("approvals", "runs"):
@@ -216,3 +222,79 @@ def _forget_runs(connection: apsw.Connection, user_no: int, ids: str) -> None:
         f" WHERE user_no = ?1 AND body ->> '$.run_id' {some}",
         (user_no, ids),
     )
+
+
+# Threads without a run
+
+
+class OldThread(msgspec.Struct, frozen=True, array_like=True):
+    """A thread that was created long ago and, as far as was known, not used since."""
+
+    known_ms: int
+    user_no: int
+    thread_id: str
+    user: str
+    created_seq: int
+    used_ms: int | None
+    """When its newest run ended, or began if it is open: it has that run until then, at least.
+    None without a run."""
+
+
+def find_old_threads(
+    connection: apsw.Connection, before_ms: int, after: OldThread | None, limit: int
+) -> list[OldThread]:
+    """Threads to look at, longest unused first, from the one that follows `after`."""
+    at = (-1, 0, "") if after is None else (after.known_ms, after.user_no, after.thread_id)
+    text = sql.one(connection, _OLD_THREADS, (before_ms, *at, limit))
+    return msgspec.json.decode(text, type=list[OldThread])
+
+
+_OLD_THREADS = """
+SELECT json_group_array(json_array(t.known_ms, t.user_no, t.thread_id, u.user,
+    t.body ->> '$.created_seq', (
+        SELECT coalesce(r.ended_ms, r.queued_ms) FROM runs r
+        WHERE r.user_no = t.user_no AND r.thread_id = t.thread_id
+        ORDER BY r.first_seq DESC LIMIT 1))
+    ORDER BY t.known_ms, t.user_no, t.thread_id)
+FROM (SELECT *, coalesce(used_ms, created_ms) AS known_ms FROM threads
+    WHERE coalesce(used_ms, created_ms) < ?1 AND coalesce(used_ms, created_ms) >= ?2
+        AND (coalesce(used_ms, created_ms), user_no, thread_id) > (?2, ?3, ?4)
+    ORDER BY coalesce(used_ms, created_ms), user_no, thread_id LIMIT ?5) t
+JOIN users u ON u.user_no = t.user_no
+"""
+
+
+async def erase_unused(
+    state: UserState, threads: Sequence[OldThread], readers: Readers, run: RunJob
+) -> int:
+    """Erase those of a user's old threads that have no run, in one transaction; gives how many.
+
+    Of the others is kept when they were used. What is settled must stay as it is meanwhile.
+    """
+    user_no, upto = state.user_no, state.settled_seq
+    unused = [thread for thread in threads if thread.used_ms is None]
+    erasing = {thread.thread_id: upto for thread in unused}
+    after = min((thread.created_seq for thread in unused), default=upto + 1) - 1
+    jobs = await _rewriting(
+        readers, user_no, after, upto, lambda entries: without(entries, erasing)
+    )
+    if any(owners(entry)[0] in erasing for entry in state.entries):
+        jobs, erasing = [], {}  # one of them has just been used: another time
+    used = [(t.thread_id, t.used_ms) for t in threads if (t.used_ms or 0) > t.known_ms]
+    if not erasing and not used:
+        return 0
+
+    def write(connection: apsw.Connection) -> None:
+        for job in jobs:
+            job(connection)
+        for thread_id in erasing:
+            _erase_rows(connection, user_no, thread_id, upto)
+        sql.run(
+            connection,
+            "UPDATE threads SET used_ms = j.value ->> 1 FROM json_each(?2) j"
+            " WHERE user_no = ?1 AND thread_id = j.value ->> 0",
+            (user_no, _encode(used).decode()),
+        )
+
+    await run(write)
+    return len(erasing)

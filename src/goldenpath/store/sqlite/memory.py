@@ -6,6 +6,8 @@ dropped when all of it is settled, so that an idle user costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from goldenpath.errors import UNREADABLE, CodecError, StoreRefusedError
@@ -231,8 +233,12 @@ def _apply_append(state: UserState, operation: Appended, codec: int) -> None:
 
 def forget_refusals(state: UserState, now_ms: int) -> None:
     """Drop refusals that were kept for their hour."""
+    _drop_refusals(state, lambda item: item.refused_ms + REFUSAL_KEPT_MS < now_ms)
+
+
+def _drop_refusals(state: UserState, which: Callable[[InboxItem], bool]) -> None:
     for command_id, item in list(state.inbox.items()):
-        if item.error is not None and item.refused_ms + REFUSAL_KEPT_MS < now_ms:
+        if item.error is not None and which(item):
             del state.inbox[command_id]
             state.inbox_dirty.add(command_id)
 
@@ -286,6 +292,7 @@ def _erase(state: UserState, thread_id: str, upto: int) -> None:
     if thread_id == WHOLE_USER:
         state.acks.clear()
         state.acks_dirty.clear()
+        _drop_refusals(state, lambda item: True)
 
 
 def _forget_hashes(state: UserState, thread_id: str | None) -> None:

@@ -317,7 +317,9 @@ _WRITES: list[tuple[str, str]] = [
     ),
     (
         "threads",
-        f"REPLACE INTO threads (user_no, thread_id, created_ms, body) SELECT {_values(4)} {_FROM}",
+        f"INSERT INTO threads (user_no, thread_id, created_ms, body) SELECT {_values(4)} {_FROM}"
+        " ON CONFLICT (user_no, thread_id) DO UPDATE SET created_ms = excluded.created_ms,"
+        " body = excluded.body",
     ),
     (
         "runs",

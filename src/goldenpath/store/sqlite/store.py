@@ -42,7 +42,13 @@ from goldenpath.store.sqlite import log, notices, rows
 from goldenpath.store.sqlite.backup import copy_database
 from goldenpath.store.sqlite.connection import Durability, FileLock
 from goldenpath.store.sqlite.core import Core, recover
-from goldenpath.store.sqlite.erase import find_prunable, prune_run
+from goldenpath.store.sqlite.erase import (
+    OldThread,
+    erase_unused,
+    find_old_threads,
+    find_prunable,
+    prune_run,
+)
 from goldenpath.store.sqlite.groups import Acknowledged, Acquired, Fetched, Submitted
 from goldenpath.store.sqlite.memory import UserState, check_append, forget_refusals, waits
 from goldenpath.store.sqlite.reads import All, Reads, Used
@@ -328,7 +334,32 @@ class SqliteStore(Reads):
                     state.generation += 1
             return len(found)
 
-        return await self._core.settler.maintain(work)
+        done = await self._core.settler.maintain(work)
+        last: OldThread | None = None
+        while everything and done < limit:
+            found, erased = await self._core.settler.maintain(
+                partial(self._erase_unused, before_ms, last, limit - done)
+            )
+            if not found:
+                break
+            done, last = done + erased, found[-1]
+        return done
+
+    async def _erase_unused(
+        self, before_ms: int, after: OldThread | None, limit: int
+    ) -> tuple[list[OldThread], int]:
+        """(Threads that were looked at, how many of them were erased)."""
+        found = await self._readers.run(lambda c: find_old_threads(c, before_ms, after, limit))
+        by_user: dict[UserId, list[OldThread]] = {}
+        for thread in found:
+            by_user.setdefault(UserId(thread.user), []).append(thread)
+        erased = 0
+        for user, threads in by_user.items():
+            async with self._core.use(user) as state:
+                run = self._core.settler.run_slice
+                erased += await erase_unused(state, threads, self._readers, run)
+                state.generation += 1
+        return found, erased
 
     async def compact(self, *, locking: bool = True) -> None:
         """See `Store.compact`."""

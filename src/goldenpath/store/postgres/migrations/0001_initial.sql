@@ -37,15 +37,19 @@ CREATE TABLE chunks (
     PRIMARY KEY (user_no, last_seq)
 );
 
+-- `used_ms`: when its newest run ended (began, if open), as retention has found: until then it need
+-- not look again at one that is old and still used.
 CREATE TABLE threads (
     user_no bigint NOT NULL,
     thread_id text COLLATE "C" NOT NULL,
     created_ms bigint NOT NULL,
     created_seq bigint NOT NULL,
     body bytea NOT NULL,
+    used_ms bigint,
     PRIMARY KEY (user_no, thread_id)
 );
 CREATE INDEX threads_newest ON threads (user_no, created_ms, thread_id);
+CREATE INDEX threads_used ON threads (coalesce(used_ms, created_ms), user_no, thread_id);
 
 -- Question and output stand beside the rest, so that a step does not write them again.
 -- `notice_ms`: when somebody outside is to be told that nobody received the answer.
@@ -328,9 +332,14 @@ BEGIN
                 AND s.user_no = ANY (v_applied);
     END IF;
     IF cardinality(t_user) > 0 THEN
+        -- A host may know a thread that was erased by age since: that does not bring it back.
         INSERT INTO goldenpath.threads AS t (user_no, thread_id, created_ms, created_seq, body)
-            SELECT * FROM unnest(t_user, t_thread, t_created, t_seq, t_body) AS a(user_no)
-            WHERE a.user_no = ANY (v_applied)
+            SELECT a.* FROM unnest(t_user, t_thread, t_created, t_seq, t_body)
+                AS a(user_no, thread_id, created_ms, created_seq, body)
+            JOIN unnest(p_user, p_head) AS p(user_no, head) ON p.user_no = a.user_no
+            WHERE a.user_no = ANY (v_applied) AND (a.created_seq > p.head OR EXISTS (
+                SELECT 1 FROM goldenpath.threads k
+                WHERE k.user_no = a.user_no AND k.thread_id = a.thread_id))
             ON CONFLICT ON CONSTRAINT threads_pkey DO UPDATE
             SET created_ms = excluded.created_ms, created_seq = excluded.created_seq,
                 body = excluded.body;
