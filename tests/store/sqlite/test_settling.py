@@ -9,10 +9,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from goldenpath.model.ids import CommandId, HostId, Mark, Seq, UserId
+from goldenpath.model import events
+from goldenpath.model.ids import CommandId, HostId, Mark, Seq, ThreadId, UserId
 from goldenpath.store.interface import Position
 from goldenpath.store.sqlite import SqliteStore, open_store
 from goldenpath.store.sqlite.settle import SMALL_CHUNK_ENTRIES
+from tests.store.harness import ADA, Engine, created
 from tests.store.sqlite.logs import Log, all_entries, piece, question
 
 pytestmark = pytest.mark.anyio
@@ -22,8 +24,6 @@ START = Position(Mark("0"), Seq(0))
 
 async def picture(store: SqliteStore, user: UserId) -> list[object]:
     """Everything that can be read of a user."""
-    from goldenpath.model.ids import ThreadId
-
     return [
         await store.head(user),
         await store.entries(user, Seq(0), 10_000),
@@ -200,4 +200,22 @@ async def test_every_copy_made_while_it_settles_is_whole(tmp_path: Path) -> None
         await copy.close()
     stop.set()
     await asyncio.gather(*tasks)
+    await store.close()
+
+
+async def test_lists_are_whole_while_an_erasure_waits(tmp_path: Path) -> None:
+    """Many settled rows are hidden by one erasure: more of them are read."""
+    store = await open_store(tmp_path / "store.db", durability="process")
+    engine = await Engine.begin(store)
+    await engine.write(created("t"), created("gone"))
+    for number in range(14):
+        await engine.whole(f"r{number}", "t" if number < 4 else "gone")
+    await store._core.settler.settle_all()
+    await engine.write(("gone", None, events.ThreadDeleted()), erase_threads=[ThreadId("gone")])
+    assert store._core.states[ADA].erasing
+    wanted = ["r3", "r2", "r1"]
+    assert [row.run_id for _, row in await store.runs(ADA, None, 3)] == wanted
+    assert [row.run_id for _, row in await store.runs(None, "succeeded", 3)] == wanted
+    assert [hit.run.run_id for hit in await store.search(ADA, ["hello"], 3)] == wanted
+    assert len(await store.undelivered(3)) == 3
     await store.close()

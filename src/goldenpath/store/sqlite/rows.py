@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import apsw
@@ -225,19 +225,24 @@ async def search(
     if not wanted:
         return []
 
-    def query(connection: apsw.Connection, no: int, extra: int) -> list[RunRow]:
-        found: list[RunRow] = []
-        before = queries.LAST_MS
-        while len(found) < limit + extra:
-            rows = queries.root_runs(connection, no, before, _SEARCHED_AT_ONCE)
-            found += [row for row in rows if hits(row, wanted)]
-            if len(rows) < _SEARCHED_AT_ONCE:
-                break
-            before = rows[-1].first_seq
-        return found
+    async def read(count: int) -> tuple[list[RunRow], bool]:
+        def query(connection: apsw.Connection, no: int, extra: int) -> list[RunRow]:
+            found: list[RunRow] = []
+            before = queries.LAST_MS
+            while len(found) < count + extra:
+                rows = queries.root_runs(connection, no, before, _SEARCHED_AT_ONCE)
+                found += [row for row in rows if hits(row, wanted)]
+                if len(rows) < _SEARCHED_AT_ONCE:
+                    break
+                before = rows[-1].first_seq
+            return found
 
-    settled, view = await overlay(state, readers, query, [])
-    runs = [row for row in view.changes.merge_runs(settled) if row.parent_run_id is None]
+        settled, view = await overlay(state, readers, query, [])
+        merged = view.changes.merge_runs(settled)
+        valid = [row for row in merged if row.parent_run_id is None and hits(row, wanted)]
+        return valid, len(settled) >= count
+
+    runs = await _enough(limit, read)
     runs.sort(key=lambda row: row.first_seq, reverse=True)
     return [hit for row in runs for hit in hits(row, wanted)][:limit]
 
@@ -246,12 +251,33 @@ async def runs_of_user(
     state: UserState, readers: Readers, status: str | None, limit: int
 ) -> list[RunRow]:
     """Runs of one user, newest first."""
-    settled, view = await overlay(
-        state, readers, lambda c, no, extra: queries.runs_of_user(c, no, status, limit + extra), []
-    )
-    found = [row for row in view.changes.merge_runs(settled) if status in (None, row.status)]
+
+    async def read(count: int) -> tuple[list[RunRow], bool]:
+        settled, view = await overlay(
+            state,
+            readers,
+            lambda c, no, extra: queries.runs_of_user(c, no, status, count + extra),
+            [],
+        )
+        rows = [row for row in view.changes.merge_runs(settled) if status in (None, row.status)]
+        return rows, len(settled) >= count
+
+    found = await _enough(limit, read)
     found.sort(key=lambda row: (row.queued_ms, row.run_id), reverse=True)
     return found[:limit]
+
+
+async def _enough(limit: int, read: Callable[[int], Awaitable[tuple[list[T], bool]]]) -> list[T]:
+    """Read more settled rows while memory hides so many that too few are left.
+
+    `read` is told how many; it gives those that are valid, and whether there may be more.
+    """
+    count = limit
+    while True:
+        rows, more = await read(count)
+        if len(rows) >= limit or not more:
+            return rows
+        count *= 3
 
 
 # For operators: all users
@@ -261,11 +287,15 @@ async def runs(
     states: Sequence[UserState], readers: Readers, status: str | None, limit: int
 ) -> list[tuple[UserId, RunRow]]:
     """Runs of all users, newest first; `states` are those with entries that are not settled."""
-    found, changed = await _over_all(
-        states, readers, limit, lambda c, count: queries.newest_runs(c, status, count)
-    )
-    rows = [*found.rows, *changed]
-    rows = [(user, row) for user, row in rows if status is None or row.status == status]
+
+    async def read(count: int) -> tuple[list[tuple[UserId, RunRow]], bool]:
+        found, changed = await _over_all(
+            states, readers, count, lambda c, most: queries.newest_runs(c, status, most)
+        )
+        both = [*found.rows, *changed]
+        return [item for item in both if status in (None, item[1].status)], found.more
+
+    rows = await _enough(limit, read)
     rows.sort(key=lambda item: (item[1].queued_ms, item[1].run_id), reverse=True)
     return rows[:limit]
 
@@ -295,9 +325,9 @@ async def undelivered(
     delivered = {state.user: state.delivered for state in states}
     fetched = {state.user: state.fetched for state in states if state.fetched}
     changed = [state for state in states if _may_end_runs(state)]
-    extra = 0
-    while True:
-        found, new = await _over_all(changed, readers, limit + extra, queries.undelivered_runs)
+
+    async def read(count: int) -> tuple[list[UndeliveredAnswer], bool]:
+        found, new = await _over_all(changed, readers, count, queries.undelivered_runs)
         answers = [
             UndeliveredAnswer(user=user, run=row)
             for user, row in [*found.rows, *new]
@@ -306,9 +336,9 @@ async def undelivered(
             and row.last_seq > delivered.get(user, 0)
             and row.run_id not in fetched.get(user, ())
         ]
-        if len(answers) >= limit or not found.more:
-            break
-        extra = 2 * (limit + extra)  # many were acknowledged since they were settled
+        return answers, found.more
+
+    answers = await _enough(limit, read)
     answers.sort(key=lambda answer: (answer.run.ended_ms or 0, answer.run.run_id))
     return answers[:limit]
 
