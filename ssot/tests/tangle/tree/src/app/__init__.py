@@ -1,0 +1,3 @@
+"""Agent service."""
+
+__version__ = "5.1.0"

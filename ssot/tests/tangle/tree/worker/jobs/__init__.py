@@ -1,0 +1,5 @@
+"""Background jobs."""
+
+from app.engine import UserEngine
+
+__all__ = ["UserEngine"]
