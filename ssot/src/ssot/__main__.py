@@ -1,0 +1,5 @@
+"""`python -m ssot`."""
+
+from ssot.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""What runs: which modules are reached from where a program begins, from tools, from tests."""
+
+from __future__ import annotations
+
+import configparser
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from ssot.resolve.project import Module, Project
+
+_SERVED = frozenset(
+    {"FastAPI", "Flask", "Starlette", "Quart", "Sanic", "Litestar", "Celery", "Bottle",
+     "get_asgi_application", "get_wsgi_application"}
+)  # fmt: skip
+
+
+def settle(project: Project, root: Path, given: tuple[str, ...]) -> list[str]:
+    """Set each module's liveness; gives the modules from which it was reckoned.
+
+    Raises nothing: without a beginning everything is `unknown`, but for tests and tools.
+    """
+    roots = list(given) if given else sorted({*_declared(root), *_found(project)})
+    roots = [name for name in dict.fromkeys(roots) if name in project.modules]
+    edges = {key: set(_edges(project, module)) for key, module in project.modules.items()}
+    live = _reached(edges, roots)
+    tooling = _reached(edges, _of(project, "tooling", "backup"))
+    tests = _reached(edges, _of(project, "test"))
+    for key, module in project.modules.items():
+        if key in live:
+            module.liveness = "live"
+        elif not roots and module.area == "app":
+            module.liveness = "unknown"
+        elif key in tooling:
+            module.liveness = "tooling"
+        else:
+            module.liveness = "tests" if key in tests else "none"
+    return roots
+
+
+def _of(project: Project, *areas: str) -> list[str]:
+    return [key for key, module in project.modules.items() if module.area in areas]
+
+
+def _reached(edges: dict[str, set[str]], begin: Iterable[str]) -> set[str]:
+    found = set(begin)
+    waiting = list(found)
+    while waiting:
+        for key in edges.get(waiting.pop(), ()):
+            if key not in found:
+                found.add(key)
+                waiting.append(key)
+    return found
+
+
+def _edges(project: Project, module: Module) -> Iterator[str]:
+    """Modules that run when this one is imported, or may be imported by it later."""
+    yield from _parents(project, module.name)
+    for one in module.facts.imports:
+        if one.type_checking:
+            continue
+        base = project.imported(module, one)
+        if not base or not project.ours(base):
+            continue
+        yield from _with_parents(project, base)
+        if one.kind == "from":
+            below = f"{base}.{one.name}"
+            if below in project.modules and (one.name or "") not in _names(project, base):
+                yield below
+
+
+def _names(project: Project, name: str) -> Iterable[str]:
+    module = project.modules.get(name)
+    return () if module is None else module.names
+
+
+def _with_parents(project: Project, name: str) -> Iterator[str]:
+    if name in project.modules:
+        yield name
+    yield from _parents(project, name)
+
+
+def _parents(project: Project, name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        if name in project.modules:
+            yield name
+
+
+def _found(project: Project) -> Iterator[str]:
+    for key, module in project.modules.items():
+        if module.area != "app":
+            continue
+        if module.name.rpartition(".")[2] == "__main__":
+            yield key
+        for binding in module.facts.bindings:
+            if binding.kind == "call" and str(binding.value).rpartition(".")[2] in _SERVED:
+                yield key
+                break
+
+
+def _declared(root: Path) -> Iterator[str]:
+    """Modules of the scripts and entry points that the project's files declare."""
+    tables: list[Any] = []
+    document: dict[str, Any]
+    try:
+        document = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        document = {}
+    project = document.get("project", {})
+    poetry = document.get("tool", {}).get("poetry", {})
+    tables += [project.get("scripts"), project.get("gui-scripts"), poetry.get("scripts")]
+    points = project.get("entry-points")
+    tables += cast("dict[str, Any]", points).values() if isinstance(points, dict) else []
+    for table in tables:
+        if isinstance(table, dict):
+            places = cast("dict[str, Any]", table).values()
+            yield from (str(place).partition(":")[0].strip() for place in places)
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(root / "setup.cfg", "utf-8")
+        for _, text in parser.items("options.entry_points"):
+            for line in text.splitlines():
+                yield line.partition("=")[2].partition(":")[0].strip()
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return

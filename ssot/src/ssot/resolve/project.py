@@ -1,0 +1,375 @@
+"""The modules of a tree, and the resolver of names between them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from ssot.index.facts import Binding, Class, Facts, Function, Import
+from ssot.tree.areas import Areas
+from ssot.tree.layout import Layout
+
+_OF_EVERY_MODULE = frozenset(
+    {"__name__", "__doc__", "__file__", "__path__", "__package__", "__spec__", "__loader__",
+     "__dict__", "__annotations__", "__builtins__", "__all__", "__cached__"}
+)  # fmt: skip
+Kind = Literal["symbol", "module", "missing", "external", "uncertain", "circle"]
+
+
+class Target(NamedTuple):
+    """What a name means: `module` and, for a symbol, its dotted `name` there.
+
+    `via`: the modules whose imports were followed, in order. `missing` names what nobody has.
+    """
+
+    kind: Kind
+    module: str
+    name: str = ""
+    via: tuple[str, ...] = ()
+
+    @property
+    def symbol(self) -> str:
+        """`module:Qualname`, or the module's name."""
+        return f"{self.module}:{self.name}" if self.name else self.module
+
+
+class Imported(NamedTuple):
+    """An import with the full name of the module that it names, and what it means."""
+
+    module: Module
+    one: Import
+    base: str
+    target: Target
+
+
+@dataclass
+class Module:
+    """A file, as Python would import it."""
+
+    name: str
+    path: str
+    area: str
+    facts: Facts
+    is_package: bool
+    key: str
+    """The name, or NAME@PATH of one that another file's name hides."""
+    liveness: str = "unknown"
+
+    @cached_property
+    def names(self) -> dict[str, list[Binding]]:
+        """Module-level bindings by name, in order."""
+        found: dict[str, list[Binding]] = {}
+        for binding in self.facts.bindings:
+            found.setdefault(binding.name, []).append(binding)
+        return found
+
+    @cached_property
+    def stars(self) -> list[Import]:
+        return [one for one in self.facts.imports if one.kind == "star" and one.place == "module"]
+
+    @cached_property
+    def classes(self) -> dict[str, Class]:
+        """By dotted name; of several the last."""
+        return {one.name: one for one in self.facts.classes}
+
+    @cached_property
+    def functions(self) -> dict[str, Function]:
+        return {one.name: one for one in self.facts.functions}
+
+    @property
+    def package(self) -> str:
+        """Where its relative imports begin."""
+        return self.name if self.is_package else self.name.rpartition(".")[0]
+
+    def absolute(self, level: int, module: str) -> str:
+        """The full name of a module in an import statement of this one; '' beyond the top."""
+        if not level:
+            return module
+        parts = self.package.split(".") if self.package else []
+        if level - 1 > len(parts) or (level - 1 == len(parts) and not module):
+            return ""
+        base = parts[: len(parts) - (level - 1)]
+        return ".".join([*base, module] if module else base)
+
+
+@dataclass
+class Project:
+    """All modules of a tree."""
+
+    modules: dict[str, Module] = field(default_factory=dict[str, Module])
+    """By key."""
+    by_path: dict[str, Module] = field(default_factory=dict[str, Module])
+    packages: set[str] = field(default_factory=set[str])
+    """Names of folders that hold modules, with or without `__init__.py`."""
+    opaque: set[str] = field(default_factory=set[str])
+    """Modules that are there, but not in Python: nothing is known of their names."""
+    tops: set[str] = field(default_factory=set[str])
+    _memo: dict[tuple[str, str], Target] = field(default_factory=dict[tuple[str, str], Target])
+
+    # -- modules -----------------------------------------------------------------------------
+
+    def exists(self, name: str) -> bool:
+        return name in self.modules or name in self.packages or name in self.opaque
+
+    def ours(self, name: str) -> bool:
+        """True if a module of that name could only be the project's."""
+        return name.partition(".")[0] in self.tops
+
+    def located(self, importer: Module, name: str) -> str:
+        """The project's name of a module that a file imports: a script finds its neighbours first."""
+        top, _, rest = name.partition(".")
+        if top in self.tops or importer.is_package or top in self._elsewhere:
+            return name
+        folder = importer.name.rpartition(".")[0]
+        if folder and folder not in self.modules:  # no package: the folder is on the path
+            beside = f"{folder}.{top}"
+            if self.exists(beside):
+                return f"{beside}.{rest}" if rest else beside
+        return name
+
+    @cached_property
+    def _elsewhere(self) -> frozenset[str]:
+        """Names that no module or folder of the project has, at whichever place."""
+        ours = {
+            part for name in (*self.packages, *self.opaque) for part in (name.rpartition(".")[2],)
+        }
+        ours.update(module.name.rpartition(".")[2] for module in self.modules.values())
+        used = {
+            one.module.partition(".")[0]
+            for module in self.by_path.values() for one in module.facts.imports if not one.level
+        }  # fmt: skip
+        return frozenset(used - ours)
+
+    def imported(self, importer: Module, one: Import) -> str:
+        """The full name of the module that an import statement names."""
+        if one.level:
+            return importer.absolute(one.level, one.module)
+        return self.located(importer, one.module)
+
+    # -- names -------------------------------------------------------------------------------
+
+    def target(self, importer: Module, one: Import) -> Target:
+        """What an import statement's name means in the end."""
+        return self._target(importer, one, self.imported(importer, one))
+
+    def _target(self, importer: Module, one: Import, base: str) -> Target:
+        if not base:
+            return Target("missing", one.module or ".", one.name or "")
+        if not self.ours(base):
+            return Target("external", base, one.name or "")
+        if one.kind in ("import", "importlib", "star"):
+            return self._module(base)
+        return self.lookup(base, one.name or "")
+
+    def _module(self, name: str) -> Target:
+        if self.exists(name):
+            return Target("module", name)
+        # `import a.b` of a name in `a` is no import of a module, whatever else that may be.
+        parent = name
+        while "." in parent:
+            parent = parent.rpartition(".")[0]
+            if parent in self.opaque:
+                return Target("uncertain", name)
+            module = self.modules.get(parent)
+            if module is not None:
+                return Target("uncertain" if module.facts.dynamic else "missing", name)
+        return Target("missing", name)
+
+    def lookup(
+        self, module: str, name: str, seen: frozenset[tuple[str, str]] = frozenset()
+    ) -> Target:
+        """What `name` in `module` means in the end; imports and re-exports are followed."""
+        key = (module, name)
+        known = self._memo.get(key)
+        if known is not None:
+            return known
+        if key in seen:
+            return Target("circle", module, name)
+        found = self._lookup(module, name, seen | {key})
+        if not seen or found.kind != "circle":
+            self._memo[key] = found
+        return found
+
+    def _lookup(self, base: str, name: str, seen: frozenset[tuple[str, str]]) -> Target:
+        if base in self.opaque:
+            return Target("uncertain", base, name)
+        module = self.modules.get(base)
+        if module is None:
+            if base in self.packages:
+                below = f"{base}.{name}"
+                return (
+                    Target("module", below) if self.exists(below) else Target("missing", base, name)
+                )
+            found = self._module(base)
+            return Target(found.kind, base, name)
+        bindings = module.names.get(name)
+        if bindings and any(binding.kind != "declared" for binding in bindings):
+            return self.bound(module, best(bindings), seen)
+        below = f"{base}.{name}"
+        if (module.is_package or base in self.packages) and self.exists(below):
+            return Target("module", below)
+        if name in _OF_EVERY_MODULE or bindings:
+            return Target("symbol", base, name)
+        through = self._through_stars(module, name, seen)
+        if through is not None:
+            return through
+        return Target("uncertain" if module.facts.dynamic else "missing", base, name)
+
+    def bound(
+        self, module: Module, binding: Binding, seen: frozenset[tuple[str, str]] = frozenset()
+    ) -> Target:
+        """What a module-level binding means."""
+        if binding.kind == "import":
+            one = module.facts.imports[int(binding.value)]
+            return self._followed(module, one, binding.name, seen)
+        if binding.kind == "assign" and binding.value:
+            aliased = self.dotted(module, str(binding.value), seen)
+            if aliased.kind == "symbol" and aliased != Target("symbol", module.name, binding.name):
+                return _through(module, aliased)
+        return Target("symbol", module.name, binding.name)
+
+    def _followed(
+        self, module: Module, one: Import, bound: str, seen: frozenset[tuple[str, str]]
+    ) -> Target:
+        base = self.imported(module, one)
+        if not base:
+            return Target("missing", one.module or ".", one.name or "")
+        if not self.ours(base):
+            return Target("external", base, one.name or "")
+        if one.kind == "import":
+            name = base if one.as_name else base.partition(".")[0]
+            return self._module(name)._replace(via=(module.name,))
+        below = f"{base}.{one.name}"
+        if base == module.name and self.exists(below):
+            return Target("module", below)  # a package that imports its own module
+        found = self.lookup(base, one.name or "", seen)
+        return _through(module, found)
+
+    def _through_stars(
+        self, module: Module, name: str, seen: frozenset[tuple[str, str]]
+    ) -> Target | None:
+        unsure = False
+        for star in reversed(module.stars):
+            base = self.imported(module, star)
+            source = self.modules.get(base)
+            if source is None:
+                unsure = unsure or not self.ours(base) or base in self.opaque
+                continue
+            exported = source.facts.exported
+            if exported is not None and name not in exported and not source.facts.dynamic:
+                continue
+            if exported is None and name.startswith("_"):
+                continue
+            found = self.lookup(base, name, seen)
+            if found.kind not in ("missing", "circle"):
+                return _through(module, found)
+        return Target("uncertain", module.name, name) if unsure else None
+
+    def dotted(
+        self, module: Module, text: str, seen: frozenset[tuple[str, str]] = frozenset()
+    ) -> Target:
+        """What a dotted name that is written in a module means there."""
+        first, _, rest = text.partition(".")
+        found = self.lookup(module.name, first, seen)
+        parts = rest.split(".") if rest else []
+        while parts:
+            if found.kind == "module":
+                via = found.via
+                found = self.lookup(found.module, parts.pop(0), seen)
+                found = found._replace(via=(*via, *found.via))
+            elif found.kind == "symbol":
+                name = ".".join([found.name, *parts])
+                return found._replace(name=name)
+            else:
+                return found
+        return found
+
+    def class_of(self, target: Target) -> Class | None:
+        """The class that a target is, if it is one."""
+        module = self.modules.get(target.module)
+        return None if module is None else module.classes.get(target.name)
+
+    def bases(self, module: Module, one: Class) -> Iterator[Target]:
+        """What the bases of a class mean."""
+        for base in one.bases:
+            found = self.dotted(module, base)
+            if found.kind == "missing" and base in module.classes:
+                found = Target("symbol", module.name, base)
+            yield found
+
+    @cached_property
+    def imports(self) -> list[Imported]:
+        """Every import of every file with what it means, by path, in the order of the text."""
+        found: list[Imported] = []
+        for path in sorted(self.by_path):
+            module = self.by_path[path]
+            for one in module.facts.imports:
+                base = self.imported(module, one)
+                found.append(Imported(module, one, base, self._target(module, one, base)))
+        return found
+
+    @cached_property
+    def _by_module(self) -> dict[str, list[int]]:
+        """Numbers of the imports that name a module, end in it, or pass through it."""
+        found: dict[str, list[int]] = {}
+        for number, one in enumerate(self.imports):
+            if one.target.kind == "external":
+                continue
+            for name in {one.base, one.target.module, *one.target.via}:
+                found.setdefault(name, []).append(number)
+        return found
+
+    def imports_of(self, modules: Iterable[str]) -> list[Imported]:
+        """Those of `imports` that name one of these modules, end in one, or pass through one."""
+        index = self._by_module
+        numbers = {number for name in modules for number in index.get(name, ())}
+        return [self.imports[number] for number in sorted(numbers)]
+
+    @cached_property
+    def missing(self) -> list[Imported]:
+        """Those that name what the project does not have."""
+        return [one for one in self.imports if one.target.kind == "missing"]
+
+
+def _through(module: Module, found: Target) -> Target:
+    """The same, reached by way of a module."""
+    if found.via[:1] == (module.name,):
+        return found
+    return found._replace(via=(module.name, *found.via))
+
+
+def best(bindings: list[Binding]) -> Binding:
+    """The one that counts: the last, but for what is only bound where an import failed."""
+    return next((one for one in reversed(bindings) if not one.fallback), bindings[-1])
+
+
+def assemble(
+    facts: Mapping[str, Facts], layout: Layout, areas: Areas, others: Iterable[str] = ()
+) -> Project:
+    """Make a project of files. `others`: compiled modules, of which only the names are known."""
+    project = Project()
+    for path in sorted(facts):
+        name, _ = layout.module(path)
+        key = name if name not in project.modules else f"{name}@{path}"
+        is_package = posixpath.basename(path) == "__init__.py"
+        module = Module(name, path, areas.area(path), facts[path], is_package, key)
+        project.modules[key] = module
+        project.by_path[path] = module
+        if "@" not in key:
+            _add_packages(project, name)
+    for path in others:
+        name, _ = layout.module(path)
+        project.opaque.add(name)
+        _add_packages(project, name)
+    return project
+
+
+def _add_packages(project: Project, name: str) -> None:
+    project.tops.add(name.partition(".")[0])
+    package = name.rpartition(".")[0]
+    while package and package not in project.packages:
+        project.packages.add(package)
+        package = package.rpartition(".")[0]
