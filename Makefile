@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check format bench bench-cluster mutants simulate cluster chaos fuzz audit proof clean
+.PHONY: setup demo test check format bench bench-cluster bench-ssot mutants simulate cluster chaos fuzz audit proof clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml requirements/base.txt requirements/dev.txt requirements/constraints.txt
+$(STAMP): pyproject.toml ssot/pyproject.toml requirements/base.txt requirements/dev.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV) 2>/dev/null || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt -c requirements/constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./ssot
 	touch $(STAMP)
 
 # What the tests want of the system; once.
@@ -24,24 +24,30 @@ demo: setup
 
 test: setup $(VENV)/.system
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	cd ssot && ../$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup $(VENV)/.system
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples ssot
+	$(BIN)/ruff check src tests benchmarks examples ssot
 	$(BIN)/pyright
+	$(BIN)/pyright --project ssot
 	$(BIN)/lint-imports
+	$(BIN)/ssot guard
 	$(MAKE) audit
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(MAKE) test
 
 format: setup
-	$(BIN)/ruff format src tests benchmarks examples
-	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples ssot
+	$(BIN)/ruff check --fix src tests benchmarks examples ssot
 
 bench: setup
 	$(BIN)/python -m benchmarks
 
 bench-cluster: setup
 	$(BIN)/python -m benchmarks.cluster
+
+bench-ssot: setup
+	$(BIN)/python ssot/benchmarks/speed.py --json ssot/benchmarks/results.json
 
 mutants: setup
 	$(BIN)/python -m tests.mutants
