@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from ssot.cli import main
+
 from tests.conftest import Plant, copy_of, git, repository
 
 ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
@@ -39,7 +39,9 @@ def test_a_number_and_its_definitions(plant: Plant, capsys: pytest.CaptureFixtur
     assert names["files that import app.old:OldEngine"] == 7
     assert found["tried"] > 100  # type: ignore[operator]
     assert found["written_at"] == [{"path": "docs/why.md", "line": 1}]
-    (match,) = [m for m in found["matches"] if m["definition"] == "files that import app.old:OldEngine"]  # type: ignore[attr-defined]
+    (match,) = [
+        m for m in found["matches"] if m["definition"] == "files that import app.old:OldEngine"
+    ]  # type: ignore[attr-defined]
     assert match["files"] == [f"app/use{n}.py" for n in range(7)]
     assert definitions(explained(root, capsys, "14+"))["statements that import engine: rival"] == 14
     assert definitions(explained(root, capsys, "2"))["classes of engine: canonical or rival"] == 2

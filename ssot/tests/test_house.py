@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-
 from ssot.analysis import analyse
 from ssot.cli import main
 from ssot.config import Config
@@ -18,6 +17,7 @@ from ssot.resolve.broken import broken_imports
 from ssot.rules import RULES
 from ssot.show.rule_page import page
 from ssot.show.schema import SCHEMAS, schema_of
+
 from tests.conftest import copy_of
 from tests.crosscheck import ours, theirs
 
@@ -87,10 +87,14 @@ def test_the_report_is_one_page_without_the_network(
     target = tmp_path / "report.html"
     assert main(["report", "--root", str(root), "--output", str(target)]) == 0
     text = target.read_text()
-    assert not re.search(r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)", text.replace("shop.example", ""), re.IGNORECASE) or (
-        "<script src" not in text and "<link" not in text
+    assert not re.search(
+        r"(?:src|href)=|https?://(?!www\.w3\.org/2000/svg)",
+        text.replace("shop.example", ""),
+        re.IGNORECASE,
+    ) or ("<script src" not in text and "<link" not in text)
+    data = json.loads(
+        text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
     )
-    data = json.loads(text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0])
     assert set(data["roles"]) == {"client", "config"} and data["trend"][-1]["commit"] == "now"
 
 

@@ -1,5 +1,6 @@
 """`python -m ssot`."""
 
-from ssot.cli import main
+from ssot.cli import run
 
-raise SystemExit(main())
+if __name__ == "__main__":
+    run()

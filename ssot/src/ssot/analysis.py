@@ -50,7 +50,8 @@ class Analysis:
         if self.contents is not None:
             return self.contents.get(path, b"")
         try:
-            return (self.root / path).read_bytes()
+            with open(f"{self.root}/{path}", "rb") as file:  # pathlib takes three times as long
+                return file.read()
         except OSError:
             return b""
 

@@ -8,13 +8,15 @@ import marshal
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from ssot.index.extract import extract
 from ssot.index.facts import VERSION, Facts, pack, unpack
-from ssot.index.newer import reread
+from ssot.index.newer import read_lines, reread
 from ssot.tree.files import Entry
 
 Tell = Callable[[str, int, int], None]
@@ -138,15 +140,45 @@ def _read(
     if sum(entry.size for entry in entries) < _INLINE_BYTES:
         yield read_chunk((str(root), entries, known))
         return
-    context = multiprocessing.get_context("spawn")
     done = 0
-    with context.Pool(min(os.cpu_count() or 1, len(chunks)), _settle) as pool:
-        jobs = ((str(root), chunk, frozenset[str]()) for chunk in chunks)
-        for packed in pool.imap_unordered(_read_packed, jobs):
-            answer: Answer = marshal.loads(packed)
-            done += len(answer)
-            tell("reading files", done, total)
-            yield answer
+    waiting = chunks
+    while waiting:
+        left: list[list[Entry]] = []
+        for chunk, answer in _in_processes(root, waiting):
+            if answer is not None:
+                done += len(answer)
+                tell("reading files", done, total)
+                yield answer
+            elif len(chunk) > 1:  # one of them ended its process: the halves are tried alone
+                left += [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
+            else:
+                yield [_crashed(root, chunk[0])]
+        waiting = left
+
+
+def _in_processes(
+    root: Path, chunks: list[list[Entry]]
+) -> Iterator[tuple[list[Entry], Answer | None]]:
+    """What was read of each chunk; None where a process ended before."""
+    context = multiprocessing.get_context("spawn")
+    workers = min(os.cpu_count() or 1, len(chunks))
+    with ProcessPoolExecutor(workers, context, initializer=_settle) as pool:
+        jobs = {
+            pool.submit(_read_packed, (str(root), chunk, frozenset[str]())): chunk
+            for chunk in chunks
+        }
+        for job in as_completed(jobs):
+            try:
+                yield jobs[job], marshal.loads(job.result())
+            except BrokenProcessPool:
+                yield jobs[job], None
+
+
+def _crashed(root: Path, entry: Entry) -> tuple[str, int, int, str, Raw | None, str | None]:
+    """A file that ends the process which parses it: read by lines."""
+    data = _content(root, entry.path)
+    facts = read_lines(data, (1, "the parser crashes on it"))
+    return (entry.path, entry.size, entry.changed_ns, blob_id(data), pack(facts), None)
 
 
 def _settle() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from ssot.resolve.project import Module, Project
+from ssot.resolve.project import Project
 
 _SERVED = frozenset(
     {"FastAPI", "Flask", "Starlette", "Quart", "Sanic", "Litestar", "Celery", "Bottle",
@@ -23,7 +23,7 @@ def settle(project: Project, root: Path, given: tuple[str, ...]) -> list[str]:
     """
     roots = list(given) if given else sorted({*_declared(root), *_found(project)})
     roots = [name for name in dict.fromkeys(roots) if name in project.modules]
-    edges = {key: set(_edges(project, module)) for key, module in project.modules.items()}
+    edges = _edges(project)
     live = _reached(edges, roots)
     tooling = _reached(edges, _of(project, "tooling", "backup"))
     tests = _reached(edges, _of(project, "test"))
@@ -54,20 +54,24 @@ def _reached(edges: dict[str, set[str]], begin: Iterable[str]) -> set[str]:
     return found
 
 
-def _edges(project: Project, module: Module) -> Iterator[str]:
-    """Modules that run when this one is imported, or may be imported by it later."""
-    yield from _parents(project, module.name)
-    for one in module.facts.imports:
-        if one.type_checking:
+def _edges(project: Project) -> dict[str, set[str]]:
+    """Module -> modules that run when it is imported, or may be imported by it later."""
+    found: dict[str, set[str]] = {
+        key: set(_parents(project, module.name)) for key, module in project.modules.items()
+    }
+    known: dict[str, list[str]] = {}
+    for module, one, base, target in project.imports:
+        if one.type_checking or target.kind == "external" or not base:
             continue
-        base = project.imported(module, one)
-        if not base or not project.ours(base):
-            continue
-        yield from _with_parents(project, base)
+        if base not in known:
+            known[base] = list(_with_parents(project, base))
+        edges = found[module.key]
+        edges.update(known[base])
         if one.kind == "from":
             below = f"{base}.{one.name}"
             if below in project.modules and (one.name or "") not in _names(project, base):
-                yield below
+                edges.add(below)
+    return found
 
 
 def _names(project: Project, name: str) -> Iterable[str]:

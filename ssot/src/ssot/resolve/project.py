@@ -302,11 +302,18 @@ class Project:
 
     @cached_property
     def imports(self) -> list[Imported]:
-        """Every import of every file with what it means, by path, in the order of the text."""
+        """Every import of something of the project's with what it means, by path, in the order of the
+        text. Of other packages there are many more, and nobody asks for them."""
         found: list[Imported] = []
+        outside: dict[str, bool] = {}
         for path in sorted(self.by_path):
             module = self.by_path[path]
             for one in module.facts.imports:
+                if not one.level:
+                    if one.module not in outside:
+                        outside[one.module] = one.module.partition(".")[0] in self._elsewhere
+                    if outside[one.module]:
+                        continue
                 base = self.imported(module, one)
                 found.append(Imported(module, one, base, self._target(module, one, base)))
         return found

@@ -140,6 +140,8 @@ class References:
             if one.kind == "from" and one.place == "module" and target.symbol in self._symbols:
                 name = one.as_name or one.name or ""
                 looked_up[f"{module.name}.{name}"] = (module, name, target)
+        if not looked_up:
+            return
         for path, module in self._project.by_path.items():
             data = self._analysis.read(path)
             if b"patch" not in data and b"setattr" not in data:
