@@ -69,24 +69,7 @@ def analyse(root: Path, tell: Tell = quiet, config: Config | None = None) -> Ana
     found = find(root, config.exclude)
     facts, ids, unreadable = facts_of(root, found.code, tell)
     found.skipped = sorted([*found.skipped, *unreadable])
-    others = git.files(root) or _others(root)
-    return _analysed(root, config, found, facts, ids, others, None)
-
-
-def _others(root: Path) -> list[str]:
-    return [
-        path.relative_to(root).as_posix()
-        for pattern in (
-            "*.so",
-            "*.pyd",
-            "*.pyx",
-            "*.pyi",
-            "pyproject.toml",
-            "setup.py",
-            "setup.cfg",
-        )
-        for path in root.rglob(pattern)
-    ]
+    return _analysed(root, config, found, facts, ids, found.names, None)
 
 
 def analyse_revision(root: Path, revision: str, config: Config | None = None) -> Analysis:

@@ -82,13 +82,15 @@ class Verdict:
         }  # fmt: skip
 
 
-def violations(audit: Audit) -> tuple[list[Violation], int]:
-    """All of them, and how many comments allow."""
+def violations(audit: Audit, paths: Collection[str] | None = None) -> tuple[list[Violation], int]:
+    """All of them (in these files, if some are given), and how many comments allow."""
     found: list[Violation] = []
     allowed = 0
     lines: dict[str, list[str]] = {}
     for rule in RULES.values():
         for one in rule.find(audit):
+            if paths is not None and one.path not in paths:
+                continue
             if one.path not in lines:
                 text = audit.analysis.read(one.path).decode(errors="replace")
                 lines[one.path] = text.splitlines()
@@ -112,7 +114,7 @@ def _allows(lines: list[str], one: Violation) -> bool:
 
 def judge(audit: Audit, baseline: Baseline, paths: Collection[str] | None = None) -> Verdict:
     """Compare a tree with its baseline; `paths`: only what is in these files, if given."""
-    found, allowed = violations(audit)
+    found, allowed = violations(audit, paths)
     verdict = Verdict(allowed=allowed)
     counts = Counter((one.rule, one.key) for one in found if one.rule != "resurrected")
     seen: Counter[tuple[str, str]] = Counter()
@@ -122,7 +124,7 @@ def judge(audit: Audit, baseline: Baseline, paths: Collection[str] | None = None
         seen[one.rule, one.key] += 1
         if seen[one.rule, one.key] <= baseline.counts[one.rule, one.key]:
             verdict.known += 1
-        elif paths is None or one.path in paths:
+        else:
             verdict.new.append(one)
     retired = {*baseline.retired, *audit.analysis.config.retired}
     retired |= {_ghost(key) for rule, key in baseline.counts if rule == "ghost-import"}

@@ -24,6 +24,7 @@ Tell = Callable[[str, int, int], None]
 _HEADER = (VERSION, sys.version_info[:3])
 _INLINE_BYTES = 4 * 1024 * 1024
 """Less than this is read here: to start processes takes longer."""
+_STALE_SHARE = 0.01
 _CHUNK_BYTES = 1024 * 1024
 Raw = tuple[Any, ...]
 
@@ -93,11 +94,11 @@ def facts_of(
                 if raw is not None:
                     cache.facts[sha] = raw
         _reread(root, cache, wanted)
-        cache.changed = True
+        # To write a large cache takes longer than to read a few files again.
+        cache.changed = len(wanted) > len(entries) * _STALE_SHARE
     present = {entry.path for entry in entries}
     if cache.stamps.keys() - present:
         cache.stamps = {path: stamp for path, stamp in cache.stamps.items() if path in present}
-        cache.changed = True
     cache.save()
     ids = {path: stamp[2] for path, stamp in cache.stamps.items()}
     made: dict[str, Facts] = {}

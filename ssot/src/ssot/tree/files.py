@@ -39,6 +39,8 @@ class Found:
     code: list[Entry] = field(default_factory=list[Entry])
     texts: list[Entry] = field(default_factory=list[Entry])
     skipped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    names: list[str] = field(default_factory=list[str])
+    """All paths, of whatever kind."""
 
 
 def find(root: Path, exclude: tuple[str, ...] = ()) -> Found:
@@ -46,7 +48,8 @@ def find(root: Path, exclude: tuple[str, ...] = ()) -> Found:
     excluded = matcher(exclude)
     found = Found()
     known = git.files(root)
-    for path in _walk(root, found) if known is None else known:
+    found.names = list(_walk(root, found)) if known is None else known
+    for path in found.names:
         if not path.endswith(CODE + TEXTS) or excluded(path):
             continue
         _take(root, path, found)
