@@ -11,9 +11,11 @@ from typing import Any
 from ssot import git
 from ssot.analysis import Analysis, analyse_revision
 from ssot.change.plan import plan
-from ssot.errors import SsotError
+from ssot.config import Role
+from ssot.errors import ConfigError, SsotError
 from ssot.index.build import Tell
 from ssot.roles.audit import Audit, RoleAudit, audit
+from ssot.roles.candidates import canonical_of
 from ssot.roles.members import RELATIONS
 from ssot.roles.references import IMPORTING
 
@@ -127,17 +129,20 @@ def _trend(analysis: Analysis, found: Audit, most: int, tell: Tell) -> list[dict
         tell("counting in past commits", number, len(chosen))
         try:
             then = analyse_revision(analysis.root, commit, analysis.config)
-            roles = {}
-            for name, role in found.roles.items():
-                try:
-                    result = audit(then, {name: role.role}).roles[name]
-                    roles[name] = counts(result)
-                except SsotError:
-                    continue  # its canonical was not there then
+            wanted = {n: r.role for n, r in found.roles.items() if _was_there(then, r.role)}
+            roles = {n: counts(role) for n, role in audit(then, wanted).roles.items()}
         except SsotError:
             continue
         past.append({"commit": commit[:8], "date": date, "roles": roles})
     return [*reversed(past), now]
+
+
+def _was_there(then: Analysis, role: Role) -> bool:
+    try:
+        canonical_of(then.project, role)
+    except ConfigError:
+        return False
+    return True
 
 
 def _spread(log: list[str], most: int) -> list[str]:
