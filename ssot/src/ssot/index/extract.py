@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any, cast
 
-from ssot.index.facts import Binding, Class, Facts, Function, Import, RawMethod
+from ssot.index.facts import Binding, Class, Facts, Function, Import, RawMethod, plain
 from ssot.index.newer import read_lines
 
 _IMPORT = re.compile(rb"^[^\n#]*\bimport\b", re.MULTILINE)
@@ -162,13 +162,13 @@ class _Reader:
             lines=len(self._starts) - 1,
             error=None,
             imports=tuple(self.imports),
-            bindings=tuple(self.bindings),
+            raw_bindings=plain(self.bindings),
             exported=None if self.exported is None else tuple(self.exported),
             dynamic=self.dynamic,
             classes=tuple(
                 self._with(one, attributes.get(n, ())) for n, one in enumerate(self.classes)
             ),
-            functions=tuple(self.functions),
+            raw_functions=plain(self.functions),
             dotted=tuple(sorted({one.decode() for one in _DOTTED.findall(self._data)})),
             read_by="ast",
             newer=None,

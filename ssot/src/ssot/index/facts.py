@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 VERSION = 6
@@ -9,7 +10,9 @@ VERSION = 6
 
 
 RawMethod = tuple[str, int, str, str]
-"""The fields of a `Method`."""
+"""The fields of a `Method`, or of a `Function`."""
+RawBinding = tuple[str, int, str, str | int, bool]
+"""The fields of a `Binding`."""
 
 
 class Import(NamedTuple):
@@ -104,13 +107,13 @@ class Facts(NamedTuple):
     lines: int
     error: tuple[int, str] | None
     imports: tuple[Import, ...]
-    bindings: tuple[Binding, ...]
+    raw_bindings: tuple[RawBinding, ...]
     exported: tuple[str, ...] | None
     """`__all__`, as far as it is written out."""
     dynamic: bool
     """Names may come to be by a module `__getattr__` or writes to `globals()`."""
     classes: tuple[Class, ...]
-    functions: tuple[Function, ...]
+    raw_functions: tuple[RawMethod, ...]
     dotted: tuple[str, ...]
     """Strings that look like dotted names."""
     read_by: str
@@ -118,17 +121,32 @@ class Facts(NamedTuple):
     newer: str | None
     """The least version of Python that parses it, if this one does not and that is known."""
 
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """In the order of the text; of most files nobody asks for them."""
+        return tuple(map(Binding._make, self.raw_bindings))
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """In the order of the text."""
+        return tuple(map(Function._make, self.raw_functions))
+
+
+def plain(rows: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The same rows without their names."""
+    return tuple(map(tuple, rows))
+
 
 def pack(facts: Facts) -> tuple[object, ...]:
     """Plain tuples of the same."""
     return (
-        facts.lines, facts.error, tuple(map(tuple, facts.imports)),
-        tuple(map(tuple, facts.bindings)), facts.exported, facts.dynamic,
+        facts.lines, facts.error, plain(facts.imports),
+        facts.raw_bindings, facts.exported, facts.dynamic,
         tuple(
             (one.name, one.line, one.bases, one.decorators, one.raw, one.attributes)
             for one in facts.classes
         ),
-        tuple(map(tuple, facts.functions)), facts.dotted, facts.read_by, facts.newer,
+        facts.raw_functions, facts.dotted, facts.read_by, facts.newer,
     )  # fmt: skip
 
 
@@ -151,11 +169,11 @@ def unpack(raw: tuple[Any, ...]) -> Facts:
         lines,
         error,
         tuple(map(Import._make, imports)),
-        tuple(map(Binding._make, bindings)),
+        bindings,
         exported,
         dynamic,
         tuple(Class(*one) for one in classes),
-        tuple(map(Function._make, functions)),
+        functions,
         dotted,
         read_by,
         newer,

@@ -98,8 +98,8 @@ def _found(project: Project) -> Iterator[str]:
             continue
         if module.name.rpartition(".")[2] == "__main__":
             yield key
-        for binding in module.facts.bindings:
-            if binding.kind == "call" and str(binding.value).rpartition(".")[2] in _SERVED:
+        for _, _, kind, value, _ in module.facts.raw_bindings:
+            if kind == "call" and str(value).rpartition(".")[2] in _SERVED:
                 yield key
                 break
 

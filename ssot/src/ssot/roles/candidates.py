@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 
 from ssot.config import Role
 from ssot.errors import ConfigError
@@ -95,11 +95,14 @@ class Search:
     def __init__(self, project: Project) -> None:
         self._project = project
         counts: Counter[str] = Counter()
-        self._all: list[tuple[Module, Class]] = []
+        self._all: list[tuple[Module, Class, set[str], list[str]]] = []
+        """With the names of the class's methods, and the last names of its bases."""
         for module in project.modules.values():
             for one in module.classes.values():
-                self._all.append((module, one))
-                counts.update(one.method_names)
+                names = one.method_names
+                bases = [base.rpartition(".")[2] for base in one.bases]
+                self._all.append((module, one, names, bases))
+                counts.update(names)
         self._counts = counts
 
     def weight(self, method: str) -> float:
@@ -108,7 +111,7 @@ class Search:
 
     def classes(self) -> Iterator[tuple[Module, Class]]:
         """Every class of the tree."""
-        return iter(self._all)
+        return ((module, one) for module, one, _, _ in self._all)
 
     def ancestors(self, module: Module, one: Class) -> list[tuple[Target, Module, Class]]:
         """Project classes that a class inherits from, the nearest first, each once."""
@@ -134,20 +137,20 @@ class Search:
 
     def candidates(self, role: Role, canonical: tuple[Target, Class]) -> list[Candidate]:
         """Classes by whose name, methods or bases the role comes to mind; without the canonical."""
-        names = patterns_of(role)
+        pattern = "|".join(map(translate, patterns_of(role))) or "(?!)"
+        named_so = re.compile(pattern).match
         wanted = methods_of(role, canonical[1])
         half = max(2, math.ceil(len(wanted) / 2))
         total = sum(self.weight(method) for method in wanted) or 1.0
         near = self._names_near({*wanted}, canonical[1].name)
         found: list[Candidate] = []
-        for module, one in self._all:
+        asked = set(wanted)
+        for module, one, own, last_bases in self._all:
+            named = named_so(one.name.rpartition(".")[2]) is not None
+            if not named and len(own & asked) < half and near.isdisjoint(last_bases):
+                continue
             target = Target("symbol", module.key, one.name)
             if target.symbol == canonical[0].symbol or _excluded(role, module, target):
-                continue
-            last = one.name.rpartition(".")[2]
-            named = any(fnmatchcase(last, pattern) for pattern in names)
-            own = one.method_names
-            if not named and len(own & set(wanted)) < half and not self._near(one, near):
                 continue
             above = self.ancestors(module, one) if one.bases else []
             has = own.union(*(base.method_names for _, _, base in above))
@@ -162,14 +165,10 @@ class Search:
                 )
         return found
 
-    @staticmethod
-    def _near(one: Class, names: set[str]) -> bool:
-        return any(base.rpartition(".")[2] in names for base in one.bases)
-
     def _names_near(self, wanted: set[str], canonical: str) -> set[str]:
         """Names under which a base may stand from which a class has some of the methods."""
         names = {canonical}
-        names.update(one.name for _, one in self._all if not wanted.isdisjoint(one.method_names))
+        names.update(one.name for _, one, own, _ in self._all if not wanted.isdisjoint(own))
         renamed = {
             (found.one.name or ""): found.one.as_name for found in self._project.imports
             if found.one.as_name and found.target.kind == "symbol"
@@ -178,7 +177,7 @@ class Search:
         while size != len(names):
             size = len(names)
             names.update(new for old, new in renamed.items() if old in names)
-            names.update(one.name for _, one in self._all if self._near(one, names))
+            names.update(one.name for _, one, _, bases in self._all if not names.isdisjoint(bases))
             names.update(name.rpartition(".")[2] for name in list(names))
         return names
 

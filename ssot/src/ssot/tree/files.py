@@ -79,7 +79,7 @@ def _walk(root: Path, found: Found) -> Iterator[str]:
 
 def _take(root: Path, path: str, found: Found) -> None:
     try:
-        status = os.lstat(root / path)
+        status = os.lstat(f"{root}/{path}")
         if stat.S_ISLNK(status.st_mode):
             target = (root / path).resolve(strict=True)
             if target.is_relative_to(root.resolve()):
