@@ -239,3 +239,29 @@ def test_a_retired_module_is_resurrected_by_a_merge(
     (worktree / "app/old.py").write_text(OLD)
     assert main(["guard", "--root", str(worktree)]) == 1
     assert "resurrected" in capsys.readouterr().out
+
+
+def test_the_gate_of_anybodys_change(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+    root = repository(plant(TREE))
+    (root / "app/old.py").write_text(OLD.replace("return 1", "return 7"))
+    (root / "app/more.py").write_text(
+        "import os\nfrom app.engine import gone\n\n\ndef f():\n    return nowhere\n"
+    )
+    (root / "app/bad.py").write_text("def (:\n")
+    (root / "app/late.py").write_text("return 1\n")
+    git(root, "add", "--all")
+    git(root, "commit", "--message", "worse")
+    assert main(["gate", "HEAD~1", "HEAD", "--tests", PYTEST, "--json", "--root", str(root)]) == 1
+    gates = {one["gate"]: one for one in json.loads(capsys.readouterr().out)["gates"]}
+    assert {name: [bad["path"] for bad in one["new"]] for name, one in gates.items()} == {
+        "parse": ["app/bad.py"], "imports": ["app/more.py"], "names": ["app/more.py"],
+        "compile": ["app/late.py"], "new-imports": ["app/more.py"], "tests": ["tests.test_use"],
+    }  # fmt: skip
+    assert main(["gate", "HEAD", "HEAD~1", "--tests", PYTEST, "--root", str(root)]) == 0
+    assert git(root, "worktree", "list").count("\n") == 0
+    git(root, "mv", "app/use.py", "app/used.py")  # a rename is no new mistake
+    git(root, "commit", "--message", "rename")
+    capsys.readouterr()
+    assert main(["gate", "HEAD~1", "HEAD", "--json", "--root", str(root)]) == 1
+    closed = [one["gate"] for one in json.loads(capsys.readouterr().out)["gates"] if not one["ok"]]
+    assert closed == ["imports"]  # the test still asks for app.use

@@ -49,7 +49,7 @@ def run() -> None:
     os._exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - a statement for each option
     parser = argparse.ArgumentParser(
         prog="ssot",
         description="Finds every second implementation in a Python code base, and keeps it at one.",
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     one = add("gate", _gate, "apply the migration's gates to the change between two revisions")
     one.add_argument("old", metavar="REV1")
     one.add_argument("new", metavar="REV2")
+    one.add_argument("--tests", metavar="COMMAND", help="pytest; run in worktrees of both")
+    one.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS",
+                     help="for one run of it")  # fmt: skip
     one = add("report", _report, "write one page of HTML for a team")
     one.add_argument("--output", type=Path, default=Path("ssot-report.html"), metavar="FILE")
     one.add_argument("--history", type=int, default=10, metavar="N",
@@ -392,7 +395,7 @@ def _step_ids(path: Path) -> frozenset[str]:
 def _gate(options: argparse.Namespace) -> int:
     from ssot.change.migrate import gate
 
-    results = gate(_root(options), options.old, options.new)
+    results = gate(_root(options), options.old, options.new, options.tests, options.timeout)
     ok = all(one.ok for one in results)
     if options.json:
         _print_json({"ok": ok, "gates": [one.as_json() for one in results]})

@@ -9,6 +9,7 @@ first step, are kept in git's own folder.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,10 +22,10 @@ from ssot.change.edits import apply
 from ssot.change.gates import GateResult, static_gates
 from ssot.change.plan import Plan, Step, plan
 from ssot.change.running import newly_failing, run_command, run_tests
-from ssot.config import Config
 from ssot.errors import ConfigError, GitError, Refused, SsotError
 from ssot.guard import FILE, Baseline
 from ssot.roles.audit import audit
+from ssot.trust import test_functions
 
 Say = Callable[[str], None]
 
@@ -339,9 +340,60 @@ def _renames(worktree: Path, since: str, below: Path, until: str = "HEAD") -> di
     return found
 
 
-def gate(root: Path, old: str, new: str, config: Config | None = None) -> list[GateResult]:
-    """The static gates between two revisions. Raises `GitError`, `ConfigError`."""
+def gate(
+    root: Path, old: str, new: str, tests: str | None = None, seconds: float = 600.0
+) -> list[GateResult]:
+    """The gates between two revisions; with a command also the tests that the change concerns.
+
+    Raises `GitError`, `ConfigError`, `SsotError`.
+    """
     before, after = _revision(root, old), _revision(root, new)
     top = git.top(root)
     below = root.resolve().relative_to(top.resolve())
-    return static_gates(before, after, _renames(top, old, below, new))
+    results = static_gates(before, after, _renames(top, old, below, new))
+    if tests is not None:
+        results.append(_tests_gate(root, below, (old, before), (new, after), tests, seconds))
+    return results
+
+
+def _tests_gate(
+    root: Path, below: Path, old: tuple[str, Analysis], new: tuple[str, Analysis], command: str,
+    seconds: float,
+) -> GateResult:  # fmt: skip
+    """Test files that changed or import what changed, run in worktrees of both revisions."""
+    paths = _concerned(old[1], new[1])
+    result = GateResult("tests")
+    outcomes: list[dict[str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="ssot-") as folder:
+        for number, (revision, analysis) in enumerate((old, new)):
+            place = Path(folder) / str(number)
+            git.run(root, "worktree", "add", "--detach", "--quiet", str(place), revision)
+            try:
+                there = [path for path in paths if path in analysis.project.by_path]
+                tree = place / below
+                outcomes.append(run_tests(command, there, tree, seconds) if there else {})
+            finally:
+                git.run(root, "worktree", "remove", "--force", str(place))
+    before, after = outcomes
+    for name in newly_failing(before, after):
+        status = "modified" if name in before else "added"
+        result.new.append(
+            {"path": name.partition("::")[0], "line": 1, "key": name, "status": status}
+        )
+    return result
+
+
+def _concerned(before: Analysis, after: Analysis) -> list[str]:
+    """Tests of what changed, and of what imports that: farther away would be nearly all of them."""
+    changed = {path for path, sha in after.ids.items() if before.ids.get(path) != sha}
+    changed |= before.ids.keys() - after.ids.keys()
+    found: set[str] = set()
+    for analysis in (before, after):
+        project = analysis.project
+        names = {project.by_path[path].name for path in changed if path in project.by_path}
+        near = {one.module.name for one in project.imports_of(names)}
+        users = {one.module.path for one in project.imports_of(names | near)} | changed
+        found |= {path for path in users if path in project.by_path
+                  and project.by_path[path].area == "test"
+                  and test_functions(project.by_path[path].facts)}  # fmt: skip
+    return sorted(found)
