@@ -265,3 +265,18 @@ def test_the_gate_of_anybodys_change(plant: Plant, capsys: pytest.CaptureFixture
     assert main(["gate", "HEAD~1", "HEAD", "--json", "--root", str(root)]) == 1
     closed = [one["gate"] for one in json.loads(capsys.readouterr().out)["gates"] if not one["ok"]]
     assert closed == ["imports"]  # the test still asks for app.use
+
+
+def test_what_is_looked_up_by_a_string_is_not_dead(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = 'BACKENDS = {"old": "app.old:OldEngine"}\n'
+    more = OLD + "    def pause(self): return 3\n"
+    root = repository(
+        plant(TREE | {"app/old.py": more, "app/use.py": names, "tests/test_use.py": ""})
+    )
+    found = migrate(root, capsys)
+    assert found["done"] == []
+    assert found["manual"]["target"] == "app.old:OldEngine"  # type: ignore[index]
+    (difference,) = found["manual"]["differences"]  # type: ignore[index]
+    assert (difference["path"], difference["line"]) == ("app/use.py", 1)

@@ -8,6 +8,7 @@ import pytest
 from ssot.analysis import analyse
 from ssot.change.edits import apply
 from ssot.change.moving import Mover
+from ssot.change.removing import remove_name
 from ssot.errors import Refused
 
 from tests.conftest import Plant
@@ -108,6 +109,34 @@ def moved(root: Path) -> bytes | None:
     data = analysis.read("app/use.py")
     mover = Mover(analysis.project, module, data)
     return apply(data, mover.move(("app.old", "Old"), ("app.engine", "Engine")).edits)
+
+
+REMOVED = {
+    "a tuple keeps its comma": (
+        "__all__ = ('Old', 'Kept')\n\n\nclass Old:\n    pass\n\n\nclass Kept:\n    pass\n",
+        "__all__ = ('Kept',)\n\n\nclass Kept:\n    pass\n",
+    ),
+    "with its comment and decorator": (
+        "import abc\nimport os\n\n\n# What it was.\n@abc.decorate\nclass Old:\n    pass\n\n\nKept = os\n",
+        "import os\n\n\nKept = os\n",
+    ),
+    "one name of an import": (
+        "from app.a import (\n    Kept,\n    Old,\n)\n",
+        "from app.a import (\n    Kept,\n)\n",
+    ),
+    "an alias": ("Kept = 1\nOld = Kept\n", "Kept = 1\n"),
+    "all that there was": ('"""Doc."""\n\nimport os\n\n\nclass Old(os.A):\n    pass\n', None),
+}
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_definition_is_removed(plant: Plant, name: str) -> None:
+    before, after = REMOVED[name]
+    root = plant({"app/__init__.py": "", "app/old.py": before})
+    analysis = analyse(root)
+    module = analysis.project.by_path["app/old.py"]
+    edits = remove_name(module, before.encode(), "Old", ())
+    assert apply(before.encode(), edits) == (None if after is None else after.encode())
 
 
 @pytest.mark.parametrize(

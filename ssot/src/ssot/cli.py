@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -33,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SsotError as error:
         print(f"ssot: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("ssot: stopped", file=sys.stderr)
@@ -44,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """The command as it is installed: it ends without taking apart what it has read."""
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

@@ -59,6 +59,20 @@ class Fit:
         """What in a file does not fit."""
         return sorted(set(self._find(self._project.by_path[path])))
 
+    def whole(self) -> list[str]:
+        """What of all that the old class offers the new one lacks: for uses that nobody can see."""
+        found: list[str] = []
+        for name, (signature, flags) in sorted(self._had.items()):
+            if name.startswith("_") and name != "__init__":
+                continue
+            offered = self._has.get(name)
+            if offered is None:
+                if name != "__init__" or signature:
+                    found.append(f"{self._new.name} has no {name}({signature})")
+            elif ("a" in offered[1]) != ("a" in flags) or not _takes(offered[0], signature):
+                found.append(f"{self._new.name}.{name}({offered[0]}) instead of ({signature})")
+        return found
+
     def _find(self, module: Module) -> Iterator[Difference]:
         types = self._readings.types(module)
         for call in self._readings.deep(module.path).calls:
@@ -186,6 +200,19 @@ def _misfit(call: Call, signature: str) -> Iterator[str]:
                 if part != "*" and not part.endswith("=") and part not in named]  # fmt: skip
     if required:
         yield f"needs {', '.join(required)}"
+
+
+def _takes(new: str, old: str) -> bool:
+    """True if every call that an old signature takes can be made of a new one."""
+    had = [part.strip() for part in old.split(",") if part.strip()]
+    has = [part.strip() for part in new.split(",") if part.strip()]
+    if len(has) < len(had):
+        return False
+    same = all(
+        one.rstrip("=") == other.rstrip("=") and (one.endswith("=") or not other.endswith("="))
+        for one, other in zip(has, had, strict=False)
+    )
+    return same and all(one.endswith("=") or one.startswith("*") for one in has[len(had) :])
 
 
 def _shown(call: Call) -> str:

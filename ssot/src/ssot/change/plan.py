@@ -182,11 +182,32 @@ class _Planner:
                 bound = [m for m in self._of("alias", "re_export") if member.symbol in m.targets]
                 if users or bound or (member.liveness == "live" and self._used_inside(member)):
                     continue
-                if self._used_inside(member) or self._runs_by_itself(member):
+                if self._used_inside(member) or self._runs_by_itself(member) or self._named(member):
                     continue
                 needs = self._text_steps(member, "dead")
                 if self._delete(member, "dead", "low", "nobody imports it", needs):
                     again = True
+
+    def _named(self, member: Member) -> list[Difference]:
+        """Strings of the program that name it, if the canonical cannot stand in for all of it.
+
+        Something looks it up when it runs, and nothing tells how it is used.
+        """
+        strings = [
+            one for one in self._role.references
+            if one.kind in ("string", "importlib") and one.area in ("app", "tooling")
+            and one.path != member.path
+            and (one.target == member.symbol or (one.module == member.module and one.name is None))
+        ]  # fmt: skip
+        if not strings:
+            return []
+        old = Target("symbol", member.module, member.name)
+        fit = Fit(self._audit.readings, self._audit.search, old, self._canonical)
+        lacks = fit.whole() if member.kind == "class" else ["it is no class"]
+        return [
+            Difference(one.path, one.line, f"{member.name} is looked up by a string; {why}")
+            for one in strings for why in lacks
+        ]  # fmt: skip
 
     def _runs_by_itself(self, member: Member) -> bool:
         """Its module is where a program begins."""
@@ -297,6 +318,8 @@ class _Planner:
             own = {m.path for m in living if m is not member}
             differences = [d for path in sorted(paths) for d in fit.differences(path)
                            if path not in own or path == member.path]  # fmt: skip
+            if not self._users(member):  # strings alone: there is nothing to see how it is used
+                differences += self._named(member)
             if differences:
                 stuck.append((member, differences))
             else:

@@ -117,6 +117,10 @@ class _Remover:
             if not (isinstance(one, ast.Constant) and one.value == self._name):
                 continue
             start, end = source.span(one)
+            if isinstance(value, ast.Tuple) and len(elements) == 2:  # ("a") is no tuple
+                first, last = source.span(elements[0])[0], source.span(elements[1])[1]
+                kept = source.text(elements[1 - number])
+                return [Edit(source.path, first, last, kept + b",", one.lineno)]
             if number + 1 < len(elements):
                 end = source.span(elements[number + 1])[0]
             elif number:
