@@ -155,6 +155,7 @@ class Migration:
 
     def _open(self) -> None:
         """Make the branch and its worktree, or find them as they were left."""
+        git.run(self._root, "var", "GIT_COMMITTER_IDENT")  # without a name no step can be committed
         git.run(self._root, "worktree", "prune")
         branches = git.lines(
             self._root, "branch", "--list", "--format=%(refname:short)", self._branch
