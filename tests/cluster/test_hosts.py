@@ -137,7 +137,8 @@ async def test_a_drained_host_hands_over_what_runs(three: Hosts, one: Database) 
     users = [Roamer(three, f"user{number}") for number in range(10)]
     for user in users:
         await user.at(three[0])
-    sent = [await user.send("100 0.02", agent="story") for user in users]
+    # Ten seconds: longer than a busy machine takes to start the command that drains.
+    sent = [await user.send("500 0.02", agent="story") for user in users]
     for user, run in zip(users, sent, strict=True):
         await user.event("agent_output", run["run_id"])
     done = await asyncio.to_thread(three[1].command, "drain", "host1", "--store", one.url)
