@@ -12,6 +12,15 @@ import pytest
 FIXTURES = Path(__file__).parent
 collect_ignore_glob = ["tangle/*", "thicket/*"]
 
+ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
+OLD = ENGINE.replace("Engine", "OldEngine")
+BASE = {
+    "ssot.toml": '[roles.engine]\ncanonical = "app.engine:Engine"\n',
+    "app/__init__.py": "",
+    "app/engine.py": ENGINE,
+}
+"""The least tree with a role."""
+
 Plant = Callable[[dict[str, str]], Path]
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from ssot.cli import main
 
-from tests.conftest import Plant, git, repository
+from tests.conftest import BASE, ENGINE, OLD, Plant, git, repository
 
-ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
-TOML = '[roles.engine]\ncanonical = "app.engine:Engine"\n'
-TREE = {"ssot.toml": TOML, "app/__init__.py": "", "app/engine.py": ENGINE}
+TREE = BASE
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
@@ -100,7 +98,7 @@ def test_a_dirty_tree_is_only_for_migrate_a_reason(
 
 def test_a_test_command_that_hangs(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
     root = repository(plant(TREE | {
-        "app/old.py": ENGINE.replace("Engine", "OldEngine"),
+        "app/old.py": OLD,
         "app/use.py": "from app.old import OldEngine\n\nOldEngine().run()\n",
         "tests/test_old.py": "from app.old import OldEngine\n\n\ndef test_it():\n    assert OldEngine().run()\n",
         "hang.sh": "sleep 60\n",

@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 from ssot.cli import main
 
-from tests.conftest import Plant, copy_of, git, repository
+from tests.conftest import BASE, OLD, Plant, copy_of, git, repository
 
-ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
 TREE = {
-    "ssot.toml": '[roles.engine]\ncanonical = "app.engine:Engine"\n',
-    "app/__init__.py": "",
-    "app/engine.py": ENGINE,
-    "app/old.py": ENGINE.replace("Engine", "OldEngine"),
+    **BASE,
+    "app/old.py": OLD,
     **{f"app/use{n}.py": "from app.old import OldEngine\nfrom app.old import OldEngine as O\n" for n in range(7)},
     "docs/why.md": "Today 7 files import the old engine, and 70 more will.\n",
 }  # fmt: skip
@@ -72,6 +69,4 @@ def test_at_a_revision(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_number_of_the_fixture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = explained(copy_of("tangle", tmp_path / "tree"), capsys, "12")
-    assert "classes of engine: canonical or rival in app" in definitions(found) or any(
-        "engine" in name for name in definitions(found)
-    )
+    assert "classes of engine: canonical or rival in app and tooling" in definitions(found)

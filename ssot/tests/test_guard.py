@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 from ssot.cli import main
 
-from tests.conftest import Plant, repository
+from tests.conftest import BASE, OLD, Plant, repository
 
-ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
-OLD = ENGINE.replace("Engine", "OldEngine")
 TREE = {
-    "ssot.toml": '[roles.engine]\ncanonical = "app.engine:Engine"\n',
-    "app/__init__.py": "",
-    "app/engine.py": ENGINE,
+    **BASE,
     "app/old.py": OLD,
     "app/use.py": "from app.old import OldEngine\n\nOldEngine().run()\n",
     "app/ghost.py": "def go():\n    from app.fast import FastEngine\n    return FastEngine\n",

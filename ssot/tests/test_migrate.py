@@ -15,15 +15,11 @@ from ssot.change.plan import Plan, Step, plan
 from ssot.cli import main
 from ssot.roles.audit import audit
 
-from tests.conftest import FIXTURES, Plant, copy_of, git, repository
+from tests.conftest import BASE, FIXTURES, OLD, Plant, copy_of, git, repository
 
 PYTEST = f"{sys.executable} -m pytest"
-ENGINE = "class Engine:\n    def run(self): return 1\n    def stop(self): return 2\n"
-OLD = ENGINE.replace("Engine", "OldEngine")
 TREE = {
-    "ssot.toml": '[roles.engine]\ncanonical = "app.engine:Engine"\n',
-    "app/__init__.py": "",
-    "app/engine.py": ENGINE,
+    **BASE,
     "app/old.py": OLD,
     "app/use.py": "from app.old import OldEngine\n\n\ndef go():\n    return OldEngine().run()\n",
     "tests/test_use.py": "from app.use import go\n\n\ndef test_go():\n    assert go() == 1\n",

@@ -120,6 +120,8 @@ def _scopes(audit: Audit) -> Iterator[tuple[str, Callable[[str], bool]]]:
     areas = sorted({module.area for module in by_path.values()})
     for area in areas:
         yield f" in {area}", lambda path, area=area: path in by_path and by_path[path].area == area
+    both = ("app", "tooling")
+    yield " in app and tooling", lambda path: path in by_path and by_path[path].area in both
     yield " outside test", lambda path: path in by_path and by_path[path].area != "test"
     for folder in sorted({path.partition("/")[0] for path in by_path if "/" in path}):
         yield f" in {folder}/", lambda path, folder=folder: path.startswith(folder + "/")

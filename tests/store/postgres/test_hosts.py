@@ -281,4 +281,4 @@ async def waiting(one: Database, count: int) -> None:
         f" WHERE datname = '{one.name}' AND wait_event_type = 'Lock'"
     )
     while await asyncio.to_thread(one.sql, asked) != str(count):
-        await asyncio.sleep(0.01)
+        pass

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from ssot.index.extract import parse
+
 
 @dataclass(frozen=True, order=True)
 class Edit:
-    """Bytes [start, end) of a file become `after`. `end` of None: the whole file goes."""
+    """Bytes [start, end) of a file become `after`; with `delete` the whole file goes."""
 
     path: str
     start: int
@@ -27,7 +29,7 @@ class Source:
         """Raises `SyntaxError`."""
         self.path = path
         self.data = data
-        self.tree = ast.parse(data)
+        self.tree = parse(data)
         self._starts = list(accumulate(map(len, data.splitlines(keepends=True)), initial=0))
         self._bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ssot import git
-from ssot.analysis import Analysis, analyse
+from ssot.analysis import Analysis, analyse, analyse_revision
 from ssot.change.edits import apply
 from ssot.change.gates import GateResult, static_gates
 from ssot.change.plan import Plan, Step, plan
@@ -188,7 +188,7 @@ class Migration:
             self._record(first)
             self._state.reached = head
         elif head != self._state.reached:
-            before = _revision(self._tree, self._state.reached)
+            before = analyse_revision(self._tree, self._state.reached)
             after = analyse(self._tree)
             self._gates(
                 before, after, _renames(self._worktree, self._state.reached, self._below), None
@@ -324,12 +324,6 @@ class Migration:
         return self._head()
 
 
-def _revision(root: Path, revision: str) -> Analysis:
-    from ssot.analysis import analyse_revision
-
-    return analyse_revision(root, revision)
-
-
 def _renames(worktree: Path, since: str, below: Path, until: str = "HEAD") -> dict[str, str]:
     """Old path -> new path of what git takes for renamed, below a folder."""
     found: dict[str, str] = {}
@@ -348,7 +342,7 @@ def gate(
 
     Raises `GitError`, `ConfigError`, `SsotError`.
     """
-    before, after = _revision(root, old), _revision(root, new)
+    before, after = analyse_revision(root, old), analyse_revision(root, new)
     top = git.top(root)
     below = root.resolve().relative_to(top.resolve())
     results = static_gates(before, after, _renames(top, old, below, new))

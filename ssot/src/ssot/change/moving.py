@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ssot.change.edits import Edit, Source
 from ssot.errors import Refused
+from ssot.index.extract import parse
 from ssot.resolve.project import Module, Project
 
 Statement = ast.Import | ast.ImportFrom
@@ -363,7 +364,7 @@ def uses_outside(data: bytes, name: str) -> bool:
     """True if a file uses a name of its own elsewhere than in that name's definition."""
     if data.count(name.encode()) < 2:
         return False
-    return any(True for _ in _outside(ast.parse(data), name))
+    return any(True for _ in _outside(parse(data), name))
 
 
 def _outside(tree: ast.Module, name: str) -> Iterator[ast.Name]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ssot.index.extract import Where, dotted, flags, parse, signature, trivial, walk_scopes
+from ssot.index.extract import Where, dotted, flags, parse, signature, walk_scopes
 
 _BROAD = frozenset({"Exception", "BaseException", "AttributeError", "TypeError"})
 _QUIET = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "print"})
@@ -24,7 +24,6 @@ class Parameter(NamedTuple):
     name: str
     annotation: str
     required: bool
-    keyword_only: bool
 
 
 class DeepFunction(NamedTuple):
@@ -41,8 +40,6 @@ class DeepFunction(NamedTuple):
     """Chains of what is returned."""
     forwards: str
     """The chain that is called, if nothing else is done."""
-    open_ended: bool
-    """It takes any number of arguments."""
 
 
 class Call(NamedTuple):
@@ -97,7 +94,6 @@ class Collection(NamedTuple):
     name: str
     line: int
     items: tuple[str, ...]
-    enum: bool
 
 
 class Deep(NamedTuple):
@@ -249,11 +245,11 @@ class _DeepReader:
         positional = [*arguments.posonlyargs, *arguments.args]
         first = len(positional) - len(arguments.defaults)
         parameters = [
-            Parameter(one.arg, annotation(one.annotation), number < first, False)
+            Parameter(one.arg, annotation(one.annotation), number < first)
             for number, one in enumerate(positional)
         ][1 if bound and positional else 0 :]  # fmt: skip
         parameters += [
-            Parameter(one.arg, annotation(one.annotation), default is None, True)
+            Parameter(one.arg, annotation(one.annotation), default is None)
             for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         ]
         name = f"{where.scope}.{node.name}" if where.scope else node.name
@@ -262,7 +258,6 @@ class _DeepReader:
                 name, node.lineno, where.scope if in_class else "", tuple(parameters),
                 signature(arguments, bound=bound), letters, annotation(node.returns),
                 tuple(chain(one) for one in _returned(node)), _forwards(node),
-                arguments.vararg is not None or arguments.kwarg is not None,
             )
         )  # fmt: skip
 
@@ -276,7 +271,7 @@ class _DeepReader:
                     text = value.value if isinstance(value, ast.Constant) else None
                     items.append(text if isinstance(text, str) else name.lower())
         name = f"{where.scope}.{node.name}" if where.scope else node.name
-        self.collections.append(Collection(name, node.lineno, tuple(items), True))
+        self.collections.append(Collection(name, node.lineno, tuple(items)))
 
     # -- calls and assignments ---------------------------------------------------------------
 
@@ -315,7 +310,7 @@ class _DeepReader:
                 items = tuple(_items(node.value))
                 if len(items) > 1:
                     full = f"{where.scope}.{name}" if where.scope else name
-                    self.collections.append(Collection(full, node.lineno, items, False))
+                    self.collections.append(Collection(full, node.lineno, items))
 
     # -- strings and events ------------------------------------------------------------------
 
@@ -492,6 +487,3 @@ def _says_only(node: ast.stmt) -> bool:
         case ast.Expr(value=ast.Call(func=func)):
             return dotted(func).rpartition(".")[2] in _QUIET
     return False
-
-
-__all__ = ["Deep", "chain", "read_deep", "snake", "trivial"]

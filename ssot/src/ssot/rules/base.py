@@ -47,7 +47,6 @@ class Rule:
 TOML = '[roles.engine]\ncanonical = "app.engine:Engine"\n'
 ENGINE = "class Engine:\n    def run(self): ...\n    def stop(self): return 1\n    def close(self): return 2\n"
 """A canonical for cases."""
-USER = "from app.engine import Engine\n"
 
 
 def tree(**files: str) -> dict[str, str]:
