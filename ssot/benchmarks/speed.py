@@ -1,7 +1,8 @@
 """`make bench-ssot`: how fast a large tree is read, and with how much memory.
 
 The tree is made of installed packages, copied until it has 10,000 files and 4 million lines; copies differ in
-every file, so that nothing is read once for several. Times are of whole commands.
+every file, so that nothing is read once for several. Times are of whole commands. Trees of a quarter and a half
+of that are read in the same run, to see what a line costs in each.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import resource
 import shutil
 import subprocess
@@ -20,13 +22,17 @@ import time
 from pathlib import Path
 
 FILES, LINES = 10_000, 4_000_000
-_ROLE = """[roles.engine]
-canonical = "{canonical}"
+_ROLES = """[roles.console]
+canonical = "copy00.rich.console:Console"
+
+[roles.response]
+canonical = "copy00.starlette.responses:Response"
+events = ["http.response.start", "http.response.body"]
 """
 
 
-def build(target: Path, files: int, lines: int) -> tuple[int, int, str]:
-    """Copy packages until there is enough; gives files, lines, and a class to be a canonical."""
+def build(target: Path, files: int, lines: int) -> tuple[int, int]:
+    """Copy packages until there is enough, and commit them; gives files and lines."""
     base = Path(sysconfig.get_paths()["purelib"])
     stdlib = Path(sysconfig.get_paths()["stdlib"])
     found: list[tuple[Path, str, bytes]] = []
@@ -44,6 +50,9 @@ def build(target: Path, files: int, lines: int) -> tuple[int, int, str]:
         found.sort(key=lambda one: one[2].count(b"\n"))
         while sum(d.count(b"\n") for _, _, d in found) / len(found) < wanted:
             found = found[max(1, len(found) // 200) :]
+    # The roles' packages first, the others in no order: a part of the tree is like the whole.
+    random.Random(0).shuffle(found)
+    found.sort(key=lambda one: not one[1].startswith(("rich/", "starlette/")))
     done, total, copy = 0, 0, 0
     while done < files:
         for _, relative, data in found:
@@ -55,10 +64,11 @@ def build(target: Path, files: int, lines: int) -> tuple[int, int, str]:
             done += 1
             total += data.count(b"\n") + 2
         copy += 1
-    (target / "copy00" / "app_engine.py").write_text(
-        "class Engine:\n    def run_it(self): return 1\n    def stop_it(self): return 2\n"
-    )
-    return done + 1, total + 3, "copy00.app_engine:Engine"
+    (target / "ssot.toml").write_text(_ROLES)
+    git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "tree"]):
+        subprocess.run([*git, *command], cwd=target, check=True)
+    return done, total
 
 
 def run(tree: Path, cache: Path, *arguments: str) -> tuple[float, float, bytes]:
@@ -100,6 +110,16 @@ def _memory(pid: int) -> float:
     return total / 1024
 
 
+def _cost(lines: int, tree: Path, cache: Path, cold: float) -> dict[str, float]:
+    """What a line costs: us of a cold and of a warm audit."""
+    warm = min(run(tree, cache, "audit", "--json")[0] for _ in range(3))
+    return {
+        "lines": lines,
+        "cold us": round(cold * 1e6 / lines, 2),
+        "warm us": round(warm * 1e6 / lines, 2),
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=FILES)
@@ -107,20 +127,23 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ssot-bench-") as folder:
+        curve: list[dict[str, float]] = []
+        for share in (4, 2):
+            part, cache = Path(folder) / f"part{share}", Path(folder) / f"cache{share}"
+            part.mkdir()
+            _, lines = build(part, options.files // share, options.lines // share)
+            curve.append(_cost(lines, part, cache, run(part, cache, "audit", "--json")[0]))
+            shutil.rmtree(part)
         tree, cache = Path(folder) / "tree", Path(folder) / "cache"
         tree.mkdir()
-        files, lines, canonical = build(tree, options.files, options.lines)
-        (tree / "ssot.toml").write_text(_ROLE.format(canonical=canonical))
-        git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.org"]
-        subprocess.run([*git, "init", "-q"], cwd=tree, check=True)
-        subprocess.run([*git, "add", "-A"], cwd=tree, check=True)
-        subprocess.run([*git, "commit", "-q", "-m", "tree"], cwd=tree, check=True)
+        files, lines = build(tree, options.files, options.lines)
         figures: dict[str, object] = {
             "files": files, "lines": lines, "cores": os.cpu_count(),
             "python": platform.python_version(),
         }  # fmt: skip
         cold, peak, _ = run(tree, cache, "audit", "--json")
         figures |= {"cold audit s": cold, "cold audit peak MiB": peak}
+        curve.append(_cost(lines, tree, cache, cold))
         warm = [run(tree, cache, "audit", "--json") for _ in range(3)]
         figures |= {
             "warm audit s": min(w[0] for w in warm),
@@ -135,6 +158,7 @@ def main() -> int:
         figures |= {"guard --diff of 20 files s": diff[0], "again s": min(a[0] for a in again)}
         shutil.rmtree(cache)
         figures["guard --diff without a cache s"] = run(tree, cache, "guard", "--diff", "HEAD")[0]
+    figures["by lines"] = curve
     figures["peak of this process MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for name, value in figures.items():
         print(f"{name:32} {value:.2f}" if isinstance(value, float) else f"{name:32} {value}")

@@ -34,7 +34,7 @@ def ours(package: Path, most: int) -> tuple[set[str], set[Place], set[str]]:
             if found is not None and not found.is_package:
                 counts[name] += 1
     modules = {name for name, _ in counts.most_common(most)}
-    found_refs = References(analysis, Readings(analysis)).find((), modules)
+    found_refs = References(Readings(analysis), (), modules).find()
     places = {
         (one.path, one.line) for one in found_refs
         if one.kind in IMPORTING and (one.module in modules or f"{one.module}.{one.name}" in modules)

@@ -148,7 +148,7 @@ def test_a_cache_that_is_broken_is_no_reason(
     root = str(plant(TREE))
     assert main(["audit", "--json", "--root", root]) == 0
     before = capsys.readouterr().out
-    (cache,) = Path(os.environ["XDG_CACHE_HOME"]).rglob("*.marshal")
+    (cache,) = Path(os.environ["XDG_CACHE_HOME"]).rglob("*.facts")
     for rubbish in (b"", b"\0" * 50, cache.read_bytes()[:-9]):
         cache.write_bytes(rubbish)
         assert main(["audit", "--json", "--root", root]) == 0

@@ -6,27 +6,29 @@ import os
 from pathlib import Path
 
 import pytest
-from ssot.index import build
+from ssot.index import build, workers
 from ssot.index.build import facts_of
-from ssot.tree.files import find
+from ssot.tree.files import Entry, find
+
+READ = build.read_files
 
 
 def told(_: str, __: int, ___: int) -> None:
     pass
 
 
-def crashing(job: tuple[str, list[object], frozenset[str]]) -> bytes:
-    if any(entry.path == "app/bad.py" for entry in job[1]):  # type: ignore[attr-defined]
+def crashing(root: str, entries: list[Entry]) -> list[build.Answer]:
+    if any(entry.path == "app/bad.py" for entry in entries):
         os.abort()
-    return build.marshal.dumps(build.read_chunk(job))  # type: ignore[arg-type]
+    return READ(root, entries)
 
 
 def test_a_file_that_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "app").mkdir()
     for name in ("a", "b", "bad", "c", "d"):
         (tmp_path / f"app/{name}.py").write_text(f"import {name}_other\nx = 1\n")
-    monkeypatch.setattr(build, "_INLINE_BYTES", 0)
-    monkeypatch.setattr(build, "_read_packed", crashing)
+    monkeypatch.setattr(workers, "_INLINE_BYTES", 0)
+    monkeypatch.setattr(build, "read_files", crashing)
     facts, ids, unreadable = facts_of(tmp_path, find(tmp_path).code, told)
     assert sorted(facts) == [f"app/{name}.py" for name in ("a", "b", "bad", "c", "d")]
     assert facts["app/bad.py"].error == (1, "the parser crashes on it")
@@ -44,8 +46,8 @@ def test_processes_and_this_one_read_the_same(
     entries = find(tmp_path).code
     here = facts_of(tmp_path, entries, told)[0]["m.py"]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(build, "_INLINE_BYTES", 0)
+    monkeypatch.setattr(workers, "_INLINE_BYTES", 0)
     there = facts_of(tmp_path, entries, told)[0]["m.py"]
-    assert build.pack(here) == build.pack(there)
+    assert here.record == there.record
     again = facts_of(tmp_path, entries, told)[0]["m.py"]  # from the cache
-    assert build.pack(again) == build.pack(here)
+    assert again.record == here.record

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from ssot.analysis import analyse
 from ssot.cli import main
+from ssot.guard import violations
+from ssot.roles.audit import audit
 
-from tests.conftest import BASE, OLD, Plant, repository
+from tests.conftest import BASE, OLD, Plant, copy_of, repository
 
 TREE = {
     **BASE,
@@ -120,3 +123,23 @@ def test_formats_for_programs(root: Path, capsys: pytest.CaptureFixture[str]) ->
     assert result["ruleId"] in {rule["id"] for rule in run["tool"]["driver"]["rules"]}
     assert main(["guard", "--format", "github", "--root", str(root)]) == 1
     assert capsys.readouterr().out.startswith("::error file=app/more.py,line=1,title=ssot noncan")
+
+
+@pytest.mark.parametrize("fixture", ["tangle", "thicket"])
+def test_looking_at_some_files_finds_what_is_in_them(fixture: str, tmp_path: Path) -> None:
+    root = copy_of(fixture, tmp_path / "tree")
+    analysis = analyse(root)
+    whole, _ = violations(audit(analysis, analysis.config.roles))
+    assert len({one.path for one in whole}) > 15
+    paths = sorted(analysis.project.by_path)
+    for some in (set(paths[::2]), set(paths[1::2])):
+        found = audit(analysis, analysis.config.roles, imports_only=True, within=some)
+        assert violations(found)[0] == [one for one in whole if one.path in some]
+
+
+def test_only_one_way_at_a_time(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (root / "ssot-baseline.json").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["guard", "--tighten", "--diff", "HEAD", "--root", str(root)])
+    assert ended.value.code == 2 and "not allowed with" in capsys.readouterr().err
+    assert (root / "ssot-baseline.json").read_bytes() == before

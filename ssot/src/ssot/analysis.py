@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from ssot import config as configuration
 from ssot import git
 from ssot.config import Config
 from ssot.errors import ConfigError
-from ssot.index.build import Tell, blob_id, facts_of
+from ssot.index.build import blob_id, facts_of
+from ssot.index.compiling import Error, compile_error, compile_errors
 from ssot.index.extract import extract
-from ssot.index.facts import Facts
+from ssot.index.facts import LEVEL, MODULE, Facts
 from ssot.index.newer import reread
+from ssot.index.workers import Tell
 from ssot.resolve.liveness import settle
 from ssot.resolve.project import Project, assemble
 from ssot.tree.areas import Areas, test_patterns
@@ -22,6 +24,7 @@ from ssot.tree.files import Found, find
 from ssot.tree.globs import matcher
 from ssot.tree.layout import Layout, detect, project_folders
 
+_quiet: Tell = lambda _, __, ___: None  # noqa: E731
 _COMPILED = (".so", ".pyd", ".pyx", ".pyi")
 
 
@@ -40,6 +43,8 @@ class Analysis:
     """Modules from which liveness was reckoned."""
     contents: Mapping[str, bytes] | None = None
     """Of a revision: what is in its files. None: they are on the disk."""
+    tell: Tell = _quiet
+    """Hears of what takes long."""
     kept: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """What was in files that were changed on the disk since then."""
 
@@ -55,12 +60,20 @@ class Analysis:
         except OSError:
             return b""
 
+    def uncompiled(self, within: Collection[str] | None = None) -> dict[str, Error]:
+        """Files (only these, if some are given) that parse and do not compile: line and message."""
+        paths = {
+            path for path, module in self.project.by_path.items()
+            if module.facts.error is None and (within is None or path in within)
+        }  # fmt: skip
+        if self.contents is None:
+            entries = [one for one in self.found.code if one.path in paths]
+            return compile_errors(self.root, entries, self.ids, self.tell)
+        found = ((path, compile_error(self.read(path))) for path in sorted(paths))
+        return {path: error for path, error in found if error is not None}
 
-def quiet(_: str, __: int, ___: int) -> None:
-    """Tells nobody."""
 
-
-def analyse(root: Path, tell: Tell = quiet, config: Config | None = None) -> Analysis:
+def analyse(root: Path, tell: Tell = _quiet, config: Config | None = None) -> Analysis:
     """Read a tree as it is on the disk. Raises `ConfigError`."""
     if not root.is_dir():
         raise ConfigError(f"{root} is no folder")
@@ -69,7 +82,9 @@ def analyse(root: Path, tell: Tell = quiet, config: Config | None = None) -> Ana
     found = find(root, config.exclude)
     facts, ids, unreadable = facts_of(root, found.code, tell)
     found.skipped = sorted([*found.skipped, *unreadable])
-    return _analysed(root, config, found, facts, ids, found.names, None)
+    analysis = _analysed(root, config, found, facts, ids, found.names, None)
+    analysis.tell = tell
+    return analysis
 
 
 def analyse_revision(root: Path, revision: str, config: Config | None = None) -> Analysis:
@@ -123,10 +138,10 @@ def _packages(facts: Mapping[str, Facts], layout: Layout) -> set[str]:
              and path.count("/") == 1}  # fmt: skip
     tops = {layout.module(path)[0].partition(".")[0] for path in facts if "/" in path}
     used = {
-        one.module.partition(".")[0]
-        for one_facts in facts.values()
-        for one in one_facts.imports
-        if not one.level
+        one.partition(".")[0]
+        for one in {
+            raw[MODULE] for one in facts.values() for raw in one.raw_imports if not raw[LEVEL]
+        }
     }
     return named | (tops & used)
 

@@ -84,9 +84,10 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - a statement for eac
     one = add("tests", _tests, "say which tests protect which member, and which cannot be trusted")
     one.add_argument("--role", action="append", help="only this role")
     one = add("guard", _guard, "compare violations with the baseline, which may only shrink")
-    one.add_argument("--write", action="store_true", help="make a baseline of what is there now")
-    one.add_argument("--tighten", action="store_true", help="take what is gone out of the baseline")
-    one.add_argument("--diff", metavar="REV", help="look only at files that changed since then")
+    how = one.add_mutually_exclusive_group()
+    how.add_argument("--write", action="store_true", help="make a baseline of what is there now")
+    how.add_argument("--tighten", action="store_true", help="take what is gone out of the baseline")
+    how.add_argument("--diff", metavar="REV", help="look only at files that changed since then")
     one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
     one = add("plan", _plan, "say in which steps a role comes to its canonical")
     one.add_argument("--role", help="needed where there are several")
@@ -129,7 +130,16 @@ def _root(options: argparse.Namespace) -> Path:
 
 def _analysed(options: argparse.Namespace) -> Analysis:
     with progress() as tell:
-        return analyse(_root(options), tell)
+        return _kept(analyse(_root(options), tell))
+
+
+_ALL_KEPT: list[Analysis] = []
+
+
+def _kept(analysis: Analysis) -> Analysis:
+    """The same, held until the process ends: to take a large tree apart takes a tenth of a command."""
+    _ALL_KEPT.append(analysis)
+    return analysis
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -218,8 +228,9 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _refs(options: argparse.Namespace) -> int:
-    from ssot.roles.reading import Readings
+    from ssot.roles.audit import readings_of
     from ssot.roles.references import IMPORTING, References, importers, statements
+    from ssot.roles.scan import files_where
 
     analysis = _analysed(options)
     symbols = {one for one in options.what if ":" in one}
@@ -229,7 +240,12 @@ def _refs(options: argparse.Namespace) -> int:
             raise ConfigError(
                 f"there is no module {name!r} in this tree; write a symbol as module:Name"
             )
-    found = References(analysis, Readings(analysis)).find(symbols, modules)
+    readings = readings_of(analysis, analysis.config.roles)
+    references = References(readings, symbols, modules)
+    files = files_where(analysis, references.questions())
+    readings.prepare(path for paths in files for path in paths)
+    found = references.find(*files)
+    readings.keep()
     if options.json:
         _print_json({"refs": [one.as_json() for one in found]})
         return 0
@@ -304,18 +320,19 @@ def _guard(options: argparse.Namespace) -> int:
     root = _root(options)
     baseline = None if options.write else Baseline.load(root)
     changed = git.changed(root, options.diff) if options.diff else None
-    analysis = _analysed(options)
-    found = audit(analysis, analysis.config.roles)
-    if baseline is None:
-        old = Baseline.load(root).retired if (root / FILE).exists() else set[str]()
-        made = write(found, old)
-        made.save(root)
-        print(f"{FILE}: {made.counts.total()} violations are known from now on", file=sys.stderr)
-        baseline = made
-    elif options.tighten:
-        tighten(found, baseline).save(root)
-        baseline = Baseline.load(root)
-    verdict = judge(found, baseline, changed)
+    with progress() as tell:
+        analysis = _kept(analyse(root, tell))
+        found = audit(analysis, analysis.config.roles, imports_only=True, within=changed)
+        if baseline is None:
+            old = Baseline.load(root).retired if (root / FILE).exists() else set[str]()
+            baseline = write(found, old)
+            baseline.save(root)
+            known = baseline.counts.total()
+            print(f"{FILE}: {known} violations are known from now on", file=sys.stderr)
+        elif options.tighten:
+            baseline = tighten(found, baseline)
+            baseline.save(root)
+        verdict = judge(found, baseline)
     listed = [*verdict.new, *verdict.resurrected, *verdict.slack, *verdict.stale]
     if options.json or options.format == "json":
         _print_json(verdict.as_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,14 @@ class Verdict:
         }  # fmt: skip
 
 
-def violations(audit: Audit, paths: Collection[str] | None = None) -> tuple[list[Violation], int]:
-    """All of them (in these files, if some are given), and how many comments allow."""
+def violations(audit: Audit) -> tuple[list[Violation], int]:
+    """All that the audit was asked for, and how many comments allow."""
     found: list[Violation] = []
     allowed = 0
     lines: dict[str, list[str]] = {}
     for rule in RULES.values():
         for one in rule.find(audit):
-            if paths is not None and one.path not in paths:
+            if audit.within is not None and one.path not in audit.within:
                 continue
             if one.path not in lines:
                 text = audit.analysis.read(one.path).decode(errors="replace")
@@ -112,9 +112,9 @@ def _allows(lines: list[str], one: Violation) -> bool:
     return False
 
 
-def judge(audit: Audit, baseline: Baseline, paths: Collection[str] | None = None) -> Verdict:
-    """Compare a tree with its baseline; `paths`: only what is in these files, if given."""
-    found, allowed = violations(audit, paths)
+def judge(audit: Audit, baseline: Baseline) -> Verdict:
+    """Compare a tree with its baseline; of some files, if the audit was asked for these, only."""
+    found, allowed = violations(audit)
     verdict = Verdict(allowed=allowed)
     counts = Counter((one.rule, one.key) for one in found if one.rule != "resurrected")
     seen: Counter[tuple[str, str]] = Counter()
@@ -129,7 +129,7 @@ def judge(audit: Audit, baseline: Baseline, paths: Collection[str] | None = None
     retired = {*baseline.retired, *audit.analysis.config.retired}
     retired |= {_ghost(key) for rule, key in baseline.counts if rule == "ghost-import"}
     verdict.resurrected = list(resurrected(audit.analysis.project, retired))
-    if paths is None:
+    if audit.within is None:
         for (rule, key), count in sorted(baseline.counts.items()):
             if counts[rule, key] < count:
                 left = counts[rule, key]

@@ -20,6 +20,7 @@ from typing import Any
 
 from ssot.analysis import Analysis
 from ssot.errors import SsotError
+from ssot.index.compiling import compile_error
 from ssot.index.extract import parse, walk_scopes
 
 Key = tuple[str, str, str, str]
@@ -136,12 +137,10 @@ def _broken(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
 def _uncompiled(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
     """What parses and does not compile: `return` outside a function and the like."""
     for path in paths:
-        if analysis.project.by_path[path].facts.error is not None:
-            continue
-        try:
-            compile(analysis.read(path), path, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            yield Finding((path, "", "compile", ""), path, getattr(error, "lineno", None) or 1)
+        if analysis.project.by_path[path].facts.error is None:
+            error = compile_error(analysis.read(path))
+            if error is not None:
+                yield Finding((path, "", "compile", ""), path, error[0])
 
 
 def _undefined(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:

@@ -263,7 +263,7 @@ class Mover:
     def _free(self, scope: ast.AST, name: str, new: tuple[str, str]) -> bool:
         """True if the name means nothing else in a scope, or that very symbol."""
         if isinstance(scope, ast.Module):
-            bindings = self._module.names.get(name)
+            bindings = self._module.bindings(name)
             if bindings:
                 return self._project.lookup(self._module.name, name).symbol == f"{new[0]}:{new[1]}"
             return not any(

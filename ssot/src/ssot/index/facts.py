@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, NamedTuple
 
-VERSION = 6
+VERSION = 7
 """Of the shapes and of what fills them: caches of another are thrown away."""
 
 
+ClassHead = tuple[str, int, tuple[str, ...], tuple[str, ...]]
+"""Name, line, bases, and the names of its methods, each once."""
 RawMethod = tuple[str, int, str, str]
-"""The fields of a `Method`, or of a `Function`."""
-RawBinding = tuple[str, int, str, str | int, bool]
-"""The fields of a `Binding`."""
+"""The fields of a `Method`."""
+ClassDetails = tuple[tuple[RawMethod, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Methods, attributes, decorators, annotations."""
 
 
 class Import(NamedTuple):
@@ -34,6 +38,9 @@ class Import(NamedTuple):
     scope: str
     handler: bool
     """It stands in a handler of ImportError: a fallback."""
+
+
+MODULE, LEVEL = Import._fields.index("module"), Import._fields.index("level")
 
 
 class Binding(NamedTuple):
@@ -66,30 +73,34 @@ class Method(NamedTuple):
 class Class:
     """A class at module level, or in one (dotted name).
 
-    There are tens of thousands in a large tree, and of few of them more than the names of their
-    methods is asked for: `raw` methods become `Method`s when they are.
+    There are tens of thousands in a large tree, and of few of them more is asked for than the names of
+    their methods: the rest is read when it is.
     """
 
-    __slots__ = ("_methods", "attributes", "bases", "decorators", "line", "name", "raw")
+    __slots__ = ("_facts", "_number", "bases", "line", "method_names", "name")
 
-    def __init__(
-        self, name: str, line: int, bases: tuple[str, ...], decorators: tuple[str, ...],
-        raw: tuple[RawMethod, ...], attributes: tuple[str, ...],
-    ) -> None:  # fmt: skip
-        self.name, self.line, self.bases, self.decorators = name, line, bases, decorators
-        self.raw, self.attributes = raw, attributes
-        self._methods: tuple[Method, ...] | None = None
+    def __init__(self, facts: Facts, number: int, head: ClassHead) -> None:
+        self._facts, self._number = facts, number
+        self.name, self.line, self.bases, self.method_names = head
 
     @property
     def methods(self) -> tuple[Method, ...]:
         """In the order of the text."""
-        if self._methods is None:
-            self._methods = tuple(map(Method._make, self.raw))
-        return self._methods
+        return tuple(map(Method._make, self._facts.details[self._number][0]))
 
     @property
-    def method_names(self) -> set[str]:
-        return {one[0] for one in self.raw}
+    def attributes(self) -> tuple[str, ...]:
+        """What its body or a method (`self.x = ...`) assigns."""
+        return self._facts.details[self._number][1]
+
+    @property
+    def decorators(self) -> tuple[str, ...]:
+        return self._facts.details[self._number][2]
+
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """Last names of the types in its methods' and attributes' annotations."""
+        return self._facts.details[self._number][3]
 
 
 class Function(NamedTuple):
@@ -101,80 +112,99 @@ class Function(NamedTuple):
     flags: str
 
 
-class Facts(NamedTuple):
-    """A file. `error`: why there is no syntax tree, (line, message), or None."""
+Record = tuple[
+    tuple[int, str] | None, tuple[tuple[Any, ...], ...], tuple[ClassHead, ...], bool, bool, str,
+    str | None, bytes,
+]  # fmt: skip
+"""What `Facts` are kept as; the last is a record of its own, of what is seldom asked for."""
 
-    lines: int
+
+def record(
+    *,
+    error: tuple[int, str] | None = None,
+    imports: Iterable[Import] = (),
+    bindings: Iterable[Binding] = (),
+    exported: Iterable[str] | None = None,
+    dynamic: bool = False,
+    serves: bool = False,
+    classes: Iterable[tuple[ClassHead, ClassDetails]] = (),
+    functions: Iterable[Function] = (),
+    read_by: str = "ast",
+    newer: str | None = None,
+) -> Record:
+    """The record of a file; `Facts` says what each part is."""
+    classes = tuple(classes)
+    rest = (
+        plain(bindings), None if exported is None else tuple(exported), plain(functions),
+        tuple(details for _, details in classes),
+    )  # fmt: skip
+    heads = tuple(head for head, _ in classes)
+    return (
+        error, plain(imports), heads, dynamic, serves, read_by, newer, marshal.dumps(rest),
+    )  # fmt: skip
+
+
+class Facts:
+    """A file, as far as it is known without asking for a role."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.error, self.raw_imports, self._heads, self.dynamic, self.serves = record[:5]
+        self.read_by, self.newer = record[5:7]
+
     error: tuple[int, str] | None
-    imports: tuple[Import, ...]
-    raw_bindings: tuple[RawBinding, ...]
-    exported: tuple[str, ...] | None
-    """`__all__`, as far as it is written out."""
+    """Why there is no syntax tree: (line, message), or None."""
+    raw_imports: tuple[tuple[Any, ...], ...]
+    """The fields of each `Import`."""
     dynamic: bool
     """Names may come to be by a module `__getattr__` or writes to `globals()`."""
-    classes: tuple[Class, ...]
-    raw_functions: tuple[RawMethod, ...]
-    dotted: tuple[str, ...]
-    """Strings that look like dotted names."""
+    serves: bool
+    """It makes an application object that a server runs."""
     read_by: str
     """`ast`, `libcst` (a newer Python wrote it) or `lines`."""
     newer: str | None
     """The least version of Python that parses it, if this one does not and that is known."""
 
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """In the order of the text."""
+        return tuple(map(Import._make, self.raw_imports))
+
+    @cached_property
+    def classes(self) -> tuple[Class, ...]:
+        """In the order of the text."""
+        return tuple(Class(self, number, head) for number, head in enumerate(self._heads))
+
+    @cached_property
+    def _rest(self) -> tuple[Any, ...]:
+        return marshal.loads(self.record[7])
+
+    @property
+    def raw_bindings(self) -> tuple[tuple[Any, ...], ...]:
+        """The fields of each `Binding`: names at module level, in the order of the text."""
+        return self._rest[0]
+
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """In the order of the text; of most files nobody asks for them."""
-        return tuple(map(Binding._make, self.raw_bindings))
+        """The same with names."""
+        return tuple(map(Binding._make, self._rest[0]))
+
+    @property
+    def exported(self) -> tuple[str, ...] | None:
+        """`__all__`, as far as it is written out."""
+        return self._rest[1]
 
     @property
     def functions(self) -> tuple[Function, ...]:
         """In the order of the text."""
-        return tuple(map(Function._make, self.raw_functions))
+        return tuple(map(Function._make, self._rest[2]))
+
+    @property
+    def details(self) -> tuple[ClassDetails, ...]:
+        """Of each class."""
+        return self._rest[3]
 
 
 def plain(rows: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
     """The same rows without their names."""
     return tuple(map(tuple, rows))
-
-
-def pack(facts: Facts) -> tuple[object, ...]:
-    """Plain tuples of the same."""
-    return (
-        facts.lines, facts.error, plain(facts.imports),
-        facts.raw_bindings, facts.exported, facts.dynamic,
-        tuple(
-            (one.name, one.line, one.bases, one.decorators, one.raw, one.attributes)
-            for one in facts.classes
-        ),
-        facts.raw_functions, facts.dotted, facts.read_by, facts.newer,
-    )  # fmt: skip
-
-
-def unpack(raw: tuple[Any, ...]) -> Facts:
-    """The facts that `pack` made plain."""
-    (
-        lines,
-        error,
-        imports,
-        bindings,
-        exported,
-        dynamic,
-        classes,
-        functions,
-        dotted,
-        read_by,
-        newer,
-    ) = raw
-    return Facts(
-        lines,
-        error,
-        tuple(map(Import._make, imports)),
-        bindings,
-        exported,
-        dynamic,
-        tuple(Class(*one) for one in classes),
-        functions,
-        dotted,
-        read_by,
-        newer,
-    )

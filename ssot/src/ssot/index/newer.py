@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ssot.index.facts import Binding, Facts, Import, plain
+from ssot.index.facts import Binding, Facts, Import, record
 
 _STATEMENT = re.compile(
     rb"^(?P<indent>[ \t]*)(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]+"
@@ -54,8 +54,9 @@ def _facts(
         kind = "class" if found["kind"] == b"class" else "def"
         bindings.append(Binding(found["name"].decode(errors="replace"), line, kind, "", False))
     return Facts(
-        lines=data.count(b"\n"), error=error, imports=tuple(imports), raw_bindings=plain(bindings),
-        exported=None, dynamic=True, classes=(), raw_functions=(), dotted=(), read_by=read_by, newer=newer,
+        record(
+            error=error, imports=imports, bindings=bindings, dynamic=True, read_by=read_by, newer=newer,
+        )
     )  # fmt: skip
 
 

@@ -10,11 +10,6 @@ from typing import Any, cast
 
 from ssot.resolve.project import Project
 
-_SERVED = frozenset(
-    {"FastAPI", "Flask", "Starlette", "Quart", "Sanic", "Litestar", "Celery", "Bottle",
-     "get_asgi_application", "get_wsgi_application"}
-)  # fmt: skip
-
 
 def settle(project: Project, root: Path, given: tuple[str, ...]) -> list[str]:
     """Set each module's liveness; gives the modules from which it was reckoned.
@@ -60,8 +55,8 @@ def _edges(project: Project) -> dict[str, set[str]]:
         key: set(_parents(project, module.name)) for key, module in project.modules.items()
     }
     known: dict[str, list[str]] = {}
-    for module, one, base, target in project.imports:
-        if one.type_checking or target.kind == "external" or not base:
+    for module, one, base, _ in project.imports:
+        if one.type_checking or not base:
             continue
         if base not in known:
             known[base] = list(_with_parents(project, base))
@@ -98,10 +93,8 @@ def _found(project: Project) -> Iterator[str]:
             continue
         if module.name.rpartition(".")[2] == "__main__":
             yield key
-        for _, _, kind, value, _ in module.facts.raw_bindings:
-            if kind == "call" and str(value).rpartition(".")[2] in _SERVED:
-                yield key
-                break
+        if module.facts.serves:
+            yield key
 
 
 def _declared(root: Path) -> Iterator[str]:

@@ -6,9 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ssot.index.facts import Binding, Class, Facts, Function, Import
+from ssot.index.facts import LEVEL, MODULE, Binding, Class, Facts, Function, Import
 from ssot.tree.areas import Areas
 from ssot.tree.layout import Layout
 
@@ -59,12 +59,16 @@ class Module:
     liveness: str = "unknown"
 
     @cached_property
-    def names(self) -> dict[str, list[Binding]]:
-        """Module-level bindings by name, in order."""
-        found: dict[str, list[Binding]] = {}
-        for binding in self.facts.bindings:
-            found.setdefault(binding.name, []).append(binding)
+    def names(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The fields of the module-level bindings by name, in order."""
+        found: dict[str, list[tuple[Any, ...]]] = {}
+        for raw in self.facts.raw_bindings:
+            found.setdefault(raw[0], []).append(raw)
         return found
+
+    def bindings(self, name: str) -> list[Binding]:
+        """What binds a name at module level, in order."""
+        return [*map(Binding._make, self.names.get(name, ()))]
 
     @cached_property
     def stars(self) -> list[Import]:
@@ -79,15 +83,22 @@ class Module:
     def functions(self) -> dict[str, Function]:
         return {one.name: one for one in self.facts.functions}
 
+    @cached_property
+    def folder(self) -> str:
+        """The package that it stands in, or what would be one."""
+        return self.name.rpartition(".")[0]
+
     @property
     def package(self) -> str:
         """Where its relative imports begin."""
-        return self.name if self.is_package else self.name.rpartition(".")[0]
+        return self.name if self.is_package else self.folder
 
     def absolute(self, level: int, module: str) -> str:
         """The full name of a module in an import statement of this one; '' beyond the top."""
         if not level:
             return module
+        if level == 1 and self.package:
+            return f"{self.package}.{module}" if module else self.package
         parts = self.package.split(".") if self.package else []
         if level - 1 > len(parts) or (level - 1 == len(parts) and not module):
             return ""
@@ -120,28 +131,16 @@ class Project:
 
     def located(self, importer: Module, name: str) -> str:
         """The project's name of a module that a file imports: a script finds its neighbours first."""
-        top, _, rest = name.partition(".")
-        if top in self.tops or importer.is_package or top in self._elsewhere:
+        top = name.partition(".")[0]
+        folder = self._beside(importer)
+        if top in self.tops or not folder or not self.exists(f"{folder}.{top}"):
             return name
-        folder = importer.name.rpartition(".")[0]
-        if folder and folder not in self.modules:  # no package: the folder is on the path
-            beside = f"{folder}.{top}"
-            if self.exists(beside):
-                return f"{beside}.{rest}" if rest else beside
-        return name
+        return f"{folder}.{name}"
 
-    @cached_property
-    def _elsewhere(self) -> frozenset[str]:
-        """Names that no module or folder of the project has, at whichever place."""
-        ours = {
-            part for name in (*self.packages, *self.opaque) for part in (name.rpartition(".")[2],)
-        }
-        ours.update(module.name.rpartition(".")[2] for module in self.modules.values())
-        used = {
-            one.module.partition(".")[0]
-            for module in self.by_path.values() for one in module.facts.imports if not one.level
-        }  # fmt: skip
-        return frozenset(used - ours)
+    def _beside(self, importer: Module) -> str:
+        """The folder that is on the path because a file in it is run; '' for what is in a package."""
+        folder = "" if importer.is_package else importer.folder
+        return "" if folder in self.modules else folder
 
     def imported(self, importer: Module, one: Import) -> str:
         """The full name of the module that an import statement names."""
@@ -205,7 +204,7 @@ class Project:
                 )
             found = self._module(base)
             return Target(found.kind, base, name)
-        bindings = module.names.get(name)
+        bindings = module.bindings(name)
         if bindings and any(binding.kind != "declared" for binding in bindings):
             return self.bound(module, best(bindings), seen)
         below = f"{base}.{name}"
@@ -305,15 +304,15 @@ class Project:
         """Every import of something of the project's with what it means, by path, in the order of the
         text. Of other packages there are many more, and nobody asks for them."""
         found: list[Imported] = []
-        outside: dict[str, bool] = {}
         for path in sorted(self.by_path):
             module = self.by_path[path]
-            for one in module.facts.imports:
-                if not one.level:
-                    if one.module not in outside:
-                        outside[one.module] = one.module.partition(".")[0] in self._elsewhere
-                    if outside[one.module]:
+            beside = self._beside(module)
+            for raw in module.facts.raw_imports:
+                if not raw[LEVEL]:
+                    top = raw[MODULE].partition(".")[0]
+                    if top not in self.tops and not (beside and self.exists(f"{beside}.{top}")):
                         continue
+                one = Import._make(raw)
                 base = self.imported(module, one)
                 found.append(Imported(module, one, base, self._target(module, one, base)))
         return found
@@ -323,8 +322,6 @@ class Project:
         """Numbers of the imports that name a module, end in it, or pass through it."""
         found: dict[str, list[int]] = {}
         for number, one in enumerate(self.imports):
-            if one.target.kind == "external":
-                continue
             for name in {one.base, one.target.module, *one.target.via}:
                 found.setdefault(name, []).append(number)
         return found
@@ -334,6 +331,14 @@ class Project:
         index = self._by_module
         numbers = {number for name in modules for number in index.get(name, ())}
         return [self.imports[number] for number in sorted(numbers)]
+
+    @cached_property
+    def wanted_names(self) -> set[tuple[str, str]]:
+        """(module, name) of everything that some file imports from another."""
+        return {
+            (base, one.name or "") for module, one, base, _ in self.imports
+            if one.kind == "from" and base != module.name
+        }  # fmt: skip
 
     @cached_property
     def missing(self) -> list[Imported]:

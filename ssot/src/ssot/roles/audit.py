@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from ssot.roles.drift import Drift, Drifts
 from ssot.roles.members import Inventory, Member
 from ssot.roles.reading import Readings
 from ssot.roles.references import Reference, References
+from ssot.roles.scan import Question, files_where
 from ssot.roles.usage import (
     Construction,
     Route,
@@ -24,6 +25,7 @@ from ssot.roles.usage import (
     constructions,
     event_names,
     routes,
+    saying,
     vocabularies,
 )
 
@@ -69,46 +71,69 @@ class Audit:
     unparsed: list[dict[str, Any]]
     duplicates: dict[str, list[tuple[str, str, int]]]
     """Class names that several app modules define: (symbol, path, line) of each."""
+    within: Collection[str] | None = None
+    """The files in which violations are asked for; None: in all."""
 
 
 def audit(
-    analysis: Analysis, roles: dict[str, Role], wanted: Collection[str] | None = None
-) -> Audit:
+    analysis: Analysis, roles: dict[str, Role], wanted: Collection[str] | None = None, *,
+    imports_only: bool = False, within: Collection[str] | None = None,
+) -> Audit:  # fmt: skip
     """Audit a tree. Raises `ConfigError` for a canonical that is not there.
 
     `wanted`: the roles that are asked for (None: all); the others are only told apart from them.
+    `imports_only`: references in strings and documents, which no rule looks at, are not looked for.
     """
-    events = {name for role in roles.values() for name in event_names(role.events)}
-    readings = Readings(analysis, events)
+    readings = readings_of(analysis, roles)
     search = Search(analysis.project)
     found: dict[str, RoleAudit] = {}
     for name, role in roles.items():
-        if wanted is not None and name not in wanted:
-            continue
-        others = [other for other in roles.values() if other.name != name]
-        found[name] = _role(analysis, readings, search, role, others)
+        if wanted is None or name in wanted:
+            others = [other for other in roles.values() if other.name != name]
+            found[name] = RoleAudit(role, Inventory(readings, search, role, others))
+    references = {name: _references(readings, one.inventory) for name, one in found.items()}
+    questions: dict[tuple[str, str], Question] = {}
+    for name, one in found.items():
+        if one.role.events:
+            questions[name, "events"] = saying(event_names(one.role.events))
+        if not imports_only:
+            questions[name, "naming"], questions[name, "patching"] = references[name].questions()
+    files = dict(zip(questions, files_where(analysis, [*questions.values()]), strict=True))
+    readings.prepare({path for paths in files.values() for path in paths})
+    for name, one in found.items():
+        _fill(one, readings, search, files.get((name, "events"), ()))
+        naming, patching = files.get((name, "naming"), ()), files.get((name, "patching"), ())
+        one.references = references[name].find(naming, patching)
+    readings.keep()
     return Audit(
         analysis, readings, search, broken_imports(analysis.project), found, _unparsed(analysis),
-        duplicates(search),
+        duplicates(search), within,
     )  # fmt: skip
 
 
-def _role(
-    analysis: Analysis, readings: Readings, search: Search, role: Role, others: list[Role]
-) -> RoleAudit:
-    inventory = Inventory(readings, search, role, others)
-    result = RoleAudit(role, inventory)
-    events = event_names(role.events)
-    paths = concerned(readings, inventory, events)
+def readings_of(analysis: Analysis, roles: dict[str, Role]) -> Readings:
+    """Readings that know these roles' events."""
+    return Readings(analysis, {n for role in roles.values() for n in event_names(role.events)})
+
+
+def _references(readings: Readings, inventory: Inventory) -> References:
+    members = inventory.members
+    modules = {one.module for one in members.values() if one.relation != "ghost"}
+    return References(readings, members, modules)
+
+
+def _fill(
+    result: RoleAudit, readings: Readings, search: Search, saying_events: Iterable[str]
+) -> None:
+    inventory = result.inventory
+    events = event_names(result.role.events)
+    paths = sorted({*concerned(readings, inventory), *saying_events})
+    readings.prepare(paths)
     classes = {s for s, m in inventory.members.items() if m.kind == "class" and m.relation in _MADE}
     result.constructions = constructions(readings, paths, classes)
     result.routes = routes(readings, paths, events)
     result.vocabularies = vocabularies(readings, paths, events)
-    symbols = set(inventory.members)
-    modules = {m.module for m in inventory.members.values() if m.relation != "ghost"}
-    result.references = References(analysis, readings).find(symbols, modules)
     result.drift = Drifts(readings, search, inventory, paths).find()
-    return result
 
 
 def _unparsed(analysis: Analysis) -> list[dict[str, Any]]:

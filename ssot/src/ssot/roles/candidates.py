@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase, translate
+from functools import cached_property
 
 from ssot.config import Role
 from ssot.errors import ConfigError
@@ -48,7 +49,7 @@ def canonical_of(project: Project, role: Role) -> tuple[Target, Class]:
     one = module.classes.get(name)
     if one is not None:
         return Target("symbol", module_name, name), one
-    bindings = module.names.get(name)
+    bindings = module.bindings(name)
     if bindings and best(bindings).kind in ("import", "assign"):
         found = project.lookup(module_name, name)
         if found.kind == "symbol" and found.symbol != role.canonical:
@@ -94,24 +95,48 @@ class Search:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        counts: Counter[str] = Counter()
-        self._all: list[tuple[Module, Class, set[str], list[str]]] = []
-        """With the names of the class's methods, and the last names of its bases."""
-        for module in project.modules.values():
-            for one in module.classes.values():
-                names = one.method_names
-                bases = [base.rpartition(".")[2] for base in one.bases]
-                self._all.append((module, one, names, bases))
-                counts.update(names)
-        self._counts = counts
+        self._all = [
+            (module, one) for module in project.modules.values() for one in module.classes.values()
+        ]
+
+    @cached_property
+    def _with_method(self) -> dict[str, list[int]]:
+        """Numbers of the classes that define a method of a name."""
+        found: dict[str, list[int]] = {}
+        for number, (_, one) in enumerate(self._all):
+            for name in one.method_names:
+                found.setdefault(name, []).append(number)
+        return found
+
+    @cached_property
+    def _with_base(self) -> dict[str, list[int]]:
+        """Numbers of the classes one of whose bases has a last name."""
+        found: dict[str, list[int]] = {}
+        for number, (_, one) in enumerate(self._all):
+            for base in one.bases:
+                found.setdefault(base.rpartition(".")[2], []).append(number)
+        return found
+
+    @cached_property
+    def _called(self) -> dict[str, list[int]]:
+        """Numbers of the classes of a name (of one in a class the last)."""
+        found: dict[str, list[int]] = {}
+        for number, (_, one) in enumerate(self._all):
+            found.setdefault(one.name.rpartition(".")[2], []).append(number)
+        return found
 
     def weight(self, method: str) -> float:
         """How much a method's name tells: the fewer classes have one, the more (its information)."""
-        return math.log((len(self._all) + 1) / (self._counts[method] + 0.5))
+        return math.log((len(self._all) + 1) / (len(self._with_method.get(method, ())) + 0.5))
+
+    def symbols(self, name: str) -> set[str]:
+        """All classes of a (dotted) name."""
+        found = (self._all[number] for number in self._called.get(name.rpartition(".")[2], ()))
+        return {f"{module.key}:{one.name}" for module, one in found if one.name == name}
 
     def classes(self) -> Iterator[tuple[Module, Class]]:
         """Every class of the tree."""
-        return ((module, one) for module, one, _, _ in self._all)
+        return iter(self._all)
 
     def ancestors(self, module: Module, one: Class) -> list[tuple[Target, Module, Class]]:
         """Project classes that a class inherits from, the nearest first, each once."""
@@ -142,44 +167,55 @@ class Search:
         wanted = methods_of(role, canonical[1])
         half = max(2, math.ceil(len(wanted) / 2))
         total = sum(self.weight(method) for method in wanted) or 1.0
-        near = self._names_near({*wanted}, canonical[1].name)
+        named = {n for name, ns in self._called.items() if named_so(name) for n in ns}
+        own = Counter(n for method in wanted for n in self._with_method.get(method, ()))
+        numbers = {*named, *(number for number, count in own.items() if count >= half)}
+        for name in self._names_near(own, canonical[1].name):
+            numbers.update(self._with_base.get(name, ()))
         found: list[Candidate] = []
-        asked = set(wanted)
-        for module, one, own, last_bases in self._all:
-            named = named_so(one.name.rpartition(".")[2]) is not None
-            if not named and len(own & asked) < half and near.isdisjoint(last_bases):
-                continue
+        for number in sorted(numbers):
+            module, one = self._all[number]
             target = Target("symbol", module.key, one.name)
             if target.symbol == canonical[0].symbol or _excluded(role, module, target):
                 continue
             above = self.ancestors(module, one) if one.bases else []
-            has = own.union(*(base.method_names for _, _, base in above))
+            has = {*one.method_names}.union(*(base.method_names for _, _, base in above))
             shared = tuple(method for method in wanted if method in has)
             likeness = sum(self.weight(method) for method in shared) / total
             structural = len(shared) >= half
             bases = [base for base, _, _ in above]
             inherits = any(base.symbol == canonical[0].symbol for base in bases)
-            if named or inherits or structural:
+            if number in named or inherits or structural:
                 found.append(
-                    Candidate(target, module, one, named, shared, likeness, structural, bases)
-                )
+                    Candidate(
+                        target, module, one, number in named, shared, likeness, structural, bases
+                    )
+                )  # fmt: skip
         return found
 
-    def _names_near(self, wanted: set[str], canonical: str) -> set[str]:
-        """Names under which a base may stand from which a class has some of the methods."""
-        names = {canonical}
-        names.update(one.name for _, one, own, _ in self._all if not wanted.isdisjoint(own))
-        renamed = {
-            (found.one.name or ""): found.one.as_name for found in self._project.imports
-            if found.one.as_name and found.target.kind == "symbol"
-        }  # fmt: skip
-        size = 0
-        while size != len(names):
-            size = len(names)
-            names.update(new for old, new in renamed.items() if old in names)
-            names.update(one.name for _, one, _, bases in self._all if not names.isdisjoint(bases))
-            names.update(name.rpartition(".")[2] for name in list(names))
-        return names
+    def _names_near(self, having: Iterable[int], canonical: str) -> set[str]:
+        """Names under which a base may stand from which a class has some of the methods.
+
+        `having`: numbers of the classes that define some themselves.
+        """
+        found = set[str]()
+        waiting = [canonical, *(self._all[number][1].name for number in having)]
+        while waiting:
+            name = waiting.pop().rpartition(".")[2]
+            if name not in found:
+                found.add(name)
+                waiting += self._renamed.get(name, ())
+                waiting += (self._all[number][1].name for number in self._with_base.get(name, ()))
+        return found
+
+    @cached_property
+    def _renamed(self) -> dict[str, set[str]]:
+        """Names under which imports bind other names."""
+        found: dict[str, set[str]] = {}
+        for _, one, _, target in self._project.imports:
+            if one.as_name and target.kind == "symbol":
+                found.setdefault(one.name or "", set()).add(one.as_name)
+        return found
 
 
 def _excluded(role: Role, module: Module, target: Target) -> bool:

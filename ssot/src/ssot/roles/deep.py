@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, cast
 
-from ssot.index.extract import Where, dotted, flags, parse, signature, walk_scopes
+from ssot.index.extract import Where, children, dotted, flags, parse, signature, walk_scopes
+from ssot.index.facts import plain
 
 _BROAD = frozenset({"Exception", "BaseException", "AttributeError", "TypeError"})
 _QUIET = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "print"})
@@ -96,18 +98,49 @@ class Collection(NamedTuple):
     items: tuple[str, ...]
 
 
-class Deep(NamedTuple):
-    """All of that."""
-
-    functions: tuple[DeepFunction, ...]
-    calls: tuple[Call, ...]
-    assigns: tuple[Assign, ...]
-    texts: tuple[Text, ...]
-    uses: tuple[Use, ...]
-    collections: tuple[Collection, ...]
+Record = tuple[tuple[tuple[Any, ...], ...], ...]
 
 
-NOTHING = Deep((), (), (), (), (), ())
+class Deep:
+    """All of that. `record` holds the fields of each, for `marshal`."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    @cached_property
+    def functions(self) -> list[DeepFunction]:
+        return [
+            made._replace(parameters=tuple(map(Parameter._make, made.parameters)))
+            for made in map(DeepFunction._make, self.record[0])
+        ]
+
+    @cached_property
+    def by_name(self) -> dict[str, DeepFunction]:
+        """The functions by their dotted names; of several the last."""
+        return {one.name: one for one in self.functions}
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        return [*map(Call._make, self.record[1])]
+
+    @cached_property
+    def assigns(self) -> list[Assign]:
+        return [*map(Assign._make, self.record[2])]
+
+    @cached_property
+    def texts(self) -> list[Text]:
+        return [*map(Text._make, self.record[3])]
+
+    @cached_property
+    def uses(self) -> list[Use]:
+        return [*map(Use._make, self.record[4])]
+
+    @cached_property
+    def collections(self) -> list[Collection]:
+        return [*map(Collection._make, self.record[5])]
+
+
+NOTHING = Deep(((), (), (), (), (), ()))
 
 
 def read_deep(data: bytes, events: frozenset[str]) -> Deep:
@@ -117,6 +150,12 @@ def read_deep(data: bytes, events: frozenset[str]) -> Deep:
         return _DeepReader(events).read(tree)
     except (SyntaxError, RecursionError):
         return NOTHING
+
+
+_DEFINING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
+_LOOKED_AT = _DEFINING | {
+    ast.Module, ast.Try, ast.TryStar, ast.Call, ast.Assign, ast.AnnAssign, ast.Constant, ast.Attribute,
+}  # fmt: skip
 
 
 def snake(name: str) -> str:
@@ -182,34 +221,44 @@ class _DeepReader:
         self.texts: list[Text] = []
         self.uses: list[Use] = []
         self.collections: list[Collection] = []
-        self._parents: dict[int, ast.AST] = {}
         self._docs: set[int] = set()
+        self._patching: set[int] = set()
         self._swallowing: list[tuple[int, int]] = []
 
     def read(self, tree: ast.Module) -> Deep:
-        for node in ast.walk(tree):
-            for child in ast.iter_child_nodes(node):
-                self._parents[id(child)] = node
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                self._doc(node)
-            elif isinstance(node, ast.Try | ast.TryStar) and any(map(_swallows, node.handlers)):
-                last = node.body[-1]
-                self._swallowing.append((node.body[0].lineno, last.end_lineno or last.lineno))
+        self._tree = tree
         functions, inners = {"": ""}, {"": ""}
         for node, where in walk_scopes(tree):
+            kind = node.__class__
+            if kind not in _LOOKED_AT:
+                continue
             scope = where.scope
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                inside = f"{scope}.{node.name}" if scope else node.name
-                is_class = isinstance(node, ast.ClassDef)
+            if kind in _DEFINING:
+                made = cast("ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef", node)
+                inside = f"{scope}.{made.name}" if scope else made.name
+                is_class = kind is ast.ClassDef
                 functions[inside] = functions.get(scope, "") if is_class else inside
                 outer = inners.get(scope, "")
                 within = where.place == "function"
                 inners[inside] = inside if (is_class and not within) else outer
+                self._doc(made)
+            elif isinstance(node, ast.Module):
+                self._doc(node)
+            elif isinstance(node, ast.Try | ast.TryStar) and any(map(_swallows, node.handlers)):
+                last = node.body[-1]
+                self._swallowing.append((node.body[0].lineno, last.end_lineno or last.lineno))
             self._node(node, where, functions.get(scope, ""), inners.get(scope, ""))
+        functions = (one._replace(parameters=plain(one.parameters)) for one in self.functions)
         return Deep(
-            tuple(self.functions), tuple(self.calls), tuple(self.assigns), tuple(self.texts),
-            tuple(self.uses), tuple(self.collections),
+            (
+                plain(functions), plain(self.calls), plain(self.assigns), plain(self.texts),
+                plain(self.uses), plain(self.collections),
+            )
         )  # fmt: skip
+
+    @cached_property
+    def _parents(self) -> dict[int, ast.AST]:
+        return {id(child): node for node in ast.walk(self._tree) for child in children(node)}
 
     def _doc(
         self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -282,6 +331,8 @@ class _DeepReader:
         swallowed = any(first <= line <= last for first, last in self._swallowing)
         text = chain(node.func)
         self.calls.append(Call(line, function, inner, text, tuple(arguments), swallowed))
+        if node.args and _patches(text):
+            self._patching.add(id(node.args[0]))
         last = text.rpartition(".")[2]
         named = self._named_for(last)
         if named is None:
@@ -318,23 +369,11 @@ class _DeepReader:
         if id(node) in self._docs:
             kind = "doc"
         else:
-            kind = "patch" if self._patched(node) else "string"
+            kind = "patch" if id(node) in self._patching else "string"
             if text in self._events:
                 self._use(node, text, function, inner)
         if kind == "doc" or "." in text or "/" in text:
             self.texts.append(Text(node.lineno, function, inner, text, kind, where.place))
-
-    def _patched(self, node: ast.AST) -> bool:
-        parent = self._parents.get(id(node))
-        if not isinstance(parent, ast.Call) or not parent.args or parent.args[0] is not node:
-            return False
-        name = chain(parent.func)
-        last = name.rpartition(".")[2]
-        return (
-            last == "patch"
-            or name.endswith(("patch.object", "patch.dict", "patch.multiple"))
-            or (last in ("setattr", "delattr") and "monkeypatch" in name)
-        )
 
     def _use(self, node: ast.AST, event: str, function: str, inner: str) -> None:  # noqa: PLR0912 - one row for each kind of syntax
         """Follow a value outwards: how it leaves."""
@@ -416,16 +455,26 @@ class _DeepReader:
             self.uses.append(Use(line, function, inner, event, "terminal", sink))
 
 
-def _returned(node: ast.AST) -> Iterator[ast.expr]:
-    """What a function returns or yields, not what functions in it do."""
-    waiting: list[ast.AST] = list(ast.iter_child_nodes(node))
+def _patches(callee: str) -> bool:
+    """True if the first argument of a call is the name of what is replaced for a test."""
+    last = callee.rpartition(".")[2]
+    return (
+        last == "patch"
+        or callee.endswith(("patch.object", "patch.dict", "patch.multiple"))
+        or (last in ("setattr", "delattr") and "monkeypatch" in callee)
+    )
+
+
+def _returned(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+    """What a function returns, not what functions in it do."""
+    waiting: list[Any] = list(node.body)
     while waiting:
         one = waiting.pop()
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
         if isinstance(one, ast.Return) and one.value is not None:
             yield one.value
-        waiting.extend(ast.iter_child_nodes(one))
+        elif not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+                waiting += getattr(one, field, ())
 
 
 def _forwards(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ssot.index.facts import Class, Method
@@ -90,7 +90,7 @@ class Drifts:
                 kinds: list[Target] = [of] if of is not None else []
                 if of is None and self._plays(module, call.inner):
                     kinds, where = self._through_parameters(
-                        module, deep.functions, call, held, passed
+                        module, deep.by_name, call, held, passed
                     )
                 for kind in kinds:
                     if self._lacks(kind, method) and self._concerns(module, call, kind):
@@ -191,11 +191,10 @@ class Drifts:
                     yield f"{home.key}:{made.name}", [p.name for p in made.parameters]
 
     def _function(self, home: Module, name: str) -> DeepFunction | None:
-        functions = self._readings.deep(home.path).functions
-        return next((one for one in functions if one.name == name), None)
+        return self._readings.deep(home.path).by_name.get(name)
 
     def _through_parameters(
-        self, module: Module, functions: Iterable[DeepFunction], call: Call, held: str,
+        self, module: Module, functions: Mapping[str, DeepFunction], call: Call, held: str,
         passed: dict[tuple[str, str], list[tuple[Target, Site]]],
     ) -> tuple[list[Target], list[Site]]:  # fmt: skip
         """Types that an attribute or parameter gets from whoever calls."""
@@ -203,11 +202,11 @@ class Drifts:
         if held.startswith("self."):
             for assign in self._readings.deep(module.path).assigns:
                 if assign.inner == call.inner and assign.target == held:
-                    made = next((f for f in functions if f.name == assign.function), None)
+                    made = functions.get(assign.function)
                     if made is not None and any(p.name == assign.value for p in made.parameters):
                         key = (f"{module.key}:{made.name}", assign.value)
         else:
-            made = next((f for f in functions if f.name == call.function), None)
+            made = functions.get(call.function)
             if made is not None and any(p.name == held for p in made.parameters):
                 key = (f"{module.key}:{made.name}", held)
         if key is None:

@@ -187,7 +187,9 @@ class Inventory:
 
     def _makers(self, undecided: list[Candidate]) -> None:
         real = self._real(undecided)
-        for path in self._concerned(real):
+        paths = self._concerned(real)
+        self._readings.prepare(paths)
+        for path in paths:
             module = self._project.by_path[path]
             if module.area == "test":
                 continue
@@ -333,15 +335,13 @@ class Inventory:
     def _bound(self) -> None:
         """Module-level names that are bound to members elsewhere."""
         own = self.classes()
-        wanted = self._wanted_names()
-        everywhere: dict[str, set[str]] = {}
-        for module, one in self._search.classes():
-            everywhere.setdefault(one.name, set()).add(f"{module.key}:{one.name}")
+        wanted = self._project.wanted_names
         homes = {member.module for member in own.values()}
         paths = {self._project.modules[home].path for home in homes}
         paths.update(found.module.path for found in self._project.imports_of(homes))
         for module in (self._project.by_path[path] for path in sorted(paths)):
-            for name, bindings in module.names.items():
+            for name in module.names:
+                bindings = module.bindings(name)
                 for binding, target in self._meanings(module, bindings):
                     if target.symbol not in own or target.symbol == f"{module.key}:{name}":
                         continue
@@ -358,7 +358,7 @@ class Inventory:
                     member = self._add(
                         module, name, binding.line, kind, relation, [why], [target.symbol]
                     )
-                    others = everywhere.get(name, set()) - {target.symbol}
+                    others = self._search.symbols(name) - {target.symbol}
                     member.lying = relation == "alias" and bool(others) and not binding.fallback
                 self._twice(module, name, bindings)
 
@@ -389,11 +389,3 @@ class Inventory:
                 found = self._project.bound(module, binding)
                 if found.kind == "symbol":
                     yield binding, found
-
-    def _wanted_names(self) -> set[tuple[str, str]]:
-        """(module, name) of everything that some file imports from another."""
-        found: set[tuple[str, str]] = set()
-        for module, one, base, _ in self._project.imports:
-            if one.kind == "from" and base != module.name:
-                found.add((base, one.name or ""))
-        return found

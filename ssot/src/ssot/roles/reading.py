@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cached_property
+import marshal
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
 
 from ssot.analysis import Analysis
+from ssot.index import cache
 from ssot.index.facts import Import
+from ssot.index.workers import spread
 from ssot.resolve.project import Module, Target
 from ssot.roles.deep import NOTHING, Assign, Deep, DeepFunction, read_deep
+from ssot.tree.files import Entry
 
 
 class Readings:
@@ -19,18 +24,60 @@ class Readings:
         self.project = analysis.project
         self._events = frozenset(events)
         self._deep: dict[str, Deep] = {}
+        self._types: dict[str, Types] = {}
+        self._meant: dict[tuple[str, str, str], Target] = {}
+        self._new = 0
         self._lazy: dict[str, dict[str, list[tuple[str, Import]]]] = {}
 
     def deep(self, path: str) -> Deep:
         """What is in a file; nothing in one that cannot be parsed."""
         found = self._deep.get(path)
         if found is None:
-            module = self.project.by_path[path]
-            found = NOTHING if module.facts.error else read_deep(
-                self.analysis.read(path), self._events
-            )  # fmt: skip
-            self._deep[path] = found
+            found = self._deep[path] = self._read(path)
         return found
+
+    def _read(self, path: str) -> Deep:
+        if self.project.by_path[path].facts.error is not None:
+            return NOTHING
+        sha = self.analysis.ids[path]
+        if sha not in self._known:
+            self._known[sha] = deep_record(self.analysis.read(path), self._events)
+            self._new += 1
+        return Deep(marshal.loads(self._known[sha]))
+
+    @cached_property
+    def _known(self) -> dict[str, bytes]:
+        """Records of contents, also of those that were read by an earlier command."""
+        kept: tuple[tuple[str, ...], dict[str, bytes]]
+        kept = cache.load(self.analysis.root, "deep") or ((), {})
+        return kept[1] if kept[0] == tuple(sorted(self._events)) else {}
+
+    def prepare(self, paths: Iterable[str]) -> None:
+        """Read many files at once, in processes, before each is asked for."""
+        if self.analysis.contents is not None:
+            return
+        wanted = {
+            path for path in paths
+            if self.project.by_path[path].facts.error is None
+            and self.analysis.ids[path] not in self._known
+        }  # fmt: skip
+        entries = [one for one in self.analysis.found.code if one.path in wanted]
+        work = partial(deep_records, self._events)
+        answers = spread(
+            str(self.analysis.root), entries, work, crashed, self.analysis.tell, "reading roles"
+        )
+        for path, record in answers:
+            self._known[self.analysis.ids[path]] = record
+            self._new += 1
+
+    def keep(self) -> None:
+        """Leave what was read for the next command; to write takes longer than to read a few again."""
+        if self.analysis.contents is None and self._new * 50 > len(self._known):
+            present = {
+                sha: self._known[sha] for sha in self.analysis.ids.values() if sha in self._known
+            }
+            cache.save(self.analysis.root, "deep", (tuple(sorted(self._events)), present))
+            self._new = 0
 
     def read(self) -> list[str]:
         """The files that were read."""
@@ -51,6 +98,13 @@ class Readings:
 
     def resolve(self, module: Module, scope: str, text: str) -> Target:
         """What a dotted name means in a function (its dotted name) or, with '', in the module."""
+        key = (module.path, scope, text)
+        found = self._meant.get(key)
+        if found is None:
+            found = self._meant[key] = self._resolve(module, scope, text)
+        return found
+
+    def _resolve(self, module: Module, scope: str, text: str) -> Target:
         first, _, rest = text.partition(".")
         for around, one in self._imports_in(module).get(first, ()):
             if scope == around or scope.startswith(around + "."):
@@ -79,7 +133,34 @@ class Readings:
 
     def types(self, module: Module) -> Types:
         """What is known of the types of expressions in a module."""
-        return Types(self, module)
+        found = self._types.get(module.path)
+        if found is None:
+            found = self._types[module.path] = Types(self, module)
+        return found
+
+
+def deep_record(data: bytes, events: frozenset[str]) -> bytes:
+    """What is kept of a file's deep facts."""
+    return marshal.dumps(read_deep(data, events).record)
+
+
+def deep_records(
+    events: frozenset[str], root: str, entries: Sequence[Entry]
+) -> list[tuple[str, bytes]]:
+    """Read some files; one that has gone holds nothing."""
+    answers: list[tuple[str, bytes]] = []
+    for entry in entries:
+        try:
+            data = Path(root, entry.path).read_bytes()
+        except OSError:
+            data = b""
+        answers.append((entry.path, deep_record(data, events)))
+    return answers
+
+
+def crashed(_: str, entry: Entry) -> tuple[str, bytes]:
+    """A file that ends the process which reads it."""
+    return entry.path, marshal.dumps(NOTHING.record)
 
 
 class Types:
@@ -102,9 +183,9 @@ class Types:
             found.setdefault(key, []).append(one)
         return found
 
-    @cached_property
+    @property
     def _functions(self) -> dict[str, DeepFunction]:
-        return {one.name: one for one in self._deep.functions}
+        return self._deep.by_name
 
     def of(self, text: str, function: str, inner: str, depth: int = 0) -> Target | None:
         """The class of an expression; None where it is not known for sure."""

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ssot.analysis import Analysis
 from ssot.index.facts import Import
 from ssot.resolve.project import Module, Target
 from ssot.roles.reading import Readings
+from ssot.roles.scan import Question, both, holds
 
 IMPORTING = ("from", "import", "star")
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_][\w.]*)?")
@@ -46,23 +46,31 @@ class Reference:
 
 
 class References:
-    """Finds what refers to symbols and modules of a project."""
+    """Finds what refers to some symbols (`module:Qualname`, also of modules that do not exist) and what
+    is beneath them, and to some modules."""
 
-    def __init__(self, analysis: Analysis, readings: Readings) -> None:
-        self._analysis = analysis
-        self._project = analysis.project
+    def __init__(
+        self, readings: Readings, symbols: Collection[str], modules: Collection[str]
+    ) -> None:
+        self._analysis = readings.analysis
+        self._project = readings.project
         self._readings = readings
-        self._symbols: frozenset[str] = frozenset()
-
-    def find(self, symbols: Collection[str], modules: Collection[str]) -> list[Reference]:
-        """All references to these symbols (also to what is beneath them), and to these modules.
-
-        `symbols` as `module:Qualname`, also of modules that do not exist.
-        """
         self._symbols = frozenset(symbols)
-        found = {*self._imports(self._symbols, frozenset(modules))}
-        found.update(self._texts(symbols, modules))
-        found.update(self._patches())
+        self._modules = frozenset(modules)
+        self._wanted = _Wanted(symbols, modules, self._project.modules)
+        self._looked_up = self._where_looked_up()
+
+    def questions(self) -> tuple[Question, Question]:
+        """Ask of a file whether it may name one of them, and whether it may patch one."""
+        names = holds({name for _, name, _ in self._looked_up.values()})
+        patching = holds(("patch", "setattr", "delattr"))
+        return self._wanted.question(), both(patching, names)
+
+    def find(self, naming: Iterable[str] = (), patching: Iterable[str] = ()) -> list[Reference]:
+        """All imports, and, in the files for which the questions were answered with yes, texts."""
+        found = {*self._imports(self._symbols, self._modules)}
+        found.update(self._texts(naming))
+        found.update(self._patches(patching))
         return sorted(found, key=_order)
 
     # -- imports -----------------------------------------------------------------------------
@@ -108,12 +116,11 @@ class References:
 
     # -- strings and docs --------------------------------------------------------------------
 
-    def _texts(self, symbols: Collection[str], modules: Collection[str]) -> Iterator[Reference]:
-        wanted = _Wanted(symbols, modules, self._project.modules)
-        for path, module in self._project.by_path.items():
-            data = self._analysis.read(path)
-            if not wanted.in_bytes(data):
-                continue
+    def _texts(self, paths: Iterable[str]) -> Iterator[Reference]:
+        wanted = self._wanted
+        mentions = wanted.question().asked
+        for path in paths:
+            module = self._project.by_path[path]
             for text in self._readings.deep(path).texts:
                 if text.kind == "doc":
                     yield from self._in_prose(
@@ -127,31 +134,29 @@ class References:
                     yield self._text(path, text.line, target, base, name, kind, text.place, module)
         for entry in self._analysis.found.texts:
             data = self._analysis.read(entry.path)
-            if wanted.in_bytes(data):
+            if mentions(data):
                 area = "tooling"
                 prose = data.decode(errors="replace")
                 yield from self._in_prose(entry.path, area, 1, prose, wanted)
 
-    def _patches(self) -> Iterator[Reference]:
-        """Patched names of members in the modules that import them: there they are looked up."""
-        looked_up: dict[str, tuple[Module, str, Target]] = {}
+    def _where_looked_up(self) -> dict[str, tuple[Module, str, Target]]:
+        """By dotted name: the modules that import a symbol, under which name, and what it is."""
+        found: dict[str, tuple[Module, str, Target]] = {}
         homes = {symbol.partition(":")[0] for symbol in self._symbols}
         for module, one, _, target in self._project.imports_of(homes):
             if one.kind == "from" and one.place == "module" and target.symbol in self._symbols:
                 name = one.as_name or one.name or ""
-                looked_up[f"{module.name}.{name}"] = (module, name, target)
-        if not looked_up:
-            return
-        for path, module in self._project.by_path.items():
-            data = self._analysis.read(path)
-            if b"patch" not in data and b"setattr" not in data:
-                continue
-            if not any(found[0].name.encode() in data for found in looked_up.values()):
-                continue
+                found[f"{module.name}.{name}"] = (module, name, target)
+        return found
+
+    def _patches(self, paths: Iterable[str]) -> Iterator[Reference]:
+        """Patched names of members in the modules that import them: there they are looked up."""
+        for path in paths:
+            module = self._project.by_path[path]
             for text in self._readings.deep(path).texts:
                 parts = text.value.split(".")
                 for count in range(len(parts), 1, -1) if text.kind == "patch" else ():
-                    known = looked_up.get(".".join(parts[:count]))
+                    known = self._looked_up.get(".".join(parts[:count]))
                     if known is not None:
                         home, name, target = known
                         yield Reference(
@@ -211,17 +216,12 @@ class _Wanted:
             base, _, name = symbol.partition(":")
             self._names.setdefault(base, set()).add(name)
         self._paths = {known[name].path: name for name in self._modules if name in known}
-        self._needles = {name.encode() for name in self._modules}
-        tops = {name.rpartition(".")[2] for name in self._modules}
-        self._short = {top.encode() for top in tops}
 
-    def in_bytes(self, data: bytes) -> bool:
-        """False if nothing in a file can be meant."""
-        if not any(short in data for short in self._short):
-            return False
-        return any(needle in data for needle in self._needles) or any(
-            path.encode() in data for path in self._paths
-        )
+    def question(self) -> Question:
+        """Asks whether anything in a file can be meant."""
+        # To look for the last names first is quicker: they are fewer.
+        last = {name.rpartition(".")[2] for name in self._modules}
+        return both(holds(last), holds({*self._modules, *self._paths}))
 
     def of_string(self, text: str) -> tuple[str, str, str | None, str] | None:
         """(target, module, name, kind) of a string's whole value."""

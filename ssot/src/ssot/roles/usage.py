@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from ssot.resolve.project import Module
 from ssot.roles.deep import Call, snake
 from ssot.roles.members import Inventory
 from ssot.roles.reading import Readings
+from ssot.roles.scan import Question, holds
 
 
 @dataclass(frozen=True, order=True)
@@ -49,8 +51,19 @@ class Vocabulary:
 
 
 def event_names(events: Iterable[str]) -> dict[str, str]:
-    """The names (snake case) by which events are known in code: name to event as it was given."""
-    return {snake(event.rpartition(":")[2].rpartition(".")[2]): event for event in events}
+    """The names by which events are known in code: name to event as it was given.
+
+    Of a symbol (`app.events:Started`, `app.events:Kind.STARTED`) its last name counts, in snake case; of
+    a string (`run_started`, `run.started`) itself, and how an identifier would say it.
+    """
+    found: dict[str, str] = {}
+    for event in events:
+        name = event.rpartition(":")[2]
+        if name == event or name == name.lower():
+            found |= {event: event, re.sub(r"\W+", "_", snake(event)): event}
+        else:
+            found[snake(name.rpartition(".")[2])] = event
+    return found
 
 
 def owner_of(module: Module, function: str, inner: str) -> str:
@@ -140,21 +153,16 @@ def _vocabularies(
                 yield Vocabulary(path, one.line, f"{module.key}:{one.name}", tuple(held))
 
 
-def concerned(readings: Readings, inventory: Inventory, needles: Iterable[str]) -> list[str]:
-    """Files that define or import a member, or in whose text an event occurs."""
+def saying(events: Collection[str]) -> Question:
+    """Asks whether an event's name, in whatever spelling, occurs in a file."""
+    low = {event.lower() for event in events}
+    return holds({*low, *(event.replace("_", "") for event in low)}, any_case=True)
+
+
+def concerned(readings: Readings, inventory: Inventory) -> list[str]:
+    """Files that define or import a member."""
     project = readings.project
     modules = {member.module for member in inventory.members.values()}
     paths = {project.modules[name].path for name in modules if name in project.modules}
     paths.update(found.module.path for found in project.imports_of(modules))
-    texts = [needle.encode() for needle in needles]
-    flat = [needle.replace("_", "").encode() for needle in needles]
-    if texts:
-        for path in project.by_path.keys() - paths:
-            data = readings.analysis.read(path)
-            if any(text in data for text in texts):
-                paths.add(path)
-                continue
-            lower = data.lower()
-            if any(text in lower for text in (*texts, *flat)):
-                paths.add(path)
     return sorted(paths)

@@ -3,6 +3,7 @@
 from ssot.rules import (
     alias,
     broken_import,
+    compile_error,
     drift,
     duplicate_definition,
     extra_construction,
@@ -18,6 +19,7 @@ from ssot.rules import (
 
 _MODULES = (
     rival, alias, lying_alias, re_export, noncanonical_import, ghost_import, extra_construction,
-    extra_route, drift, broken_import, parse_error, duplicate_definition, resurrected,
+    extra_route, drift, broken_import, parse_error, compile_error,
+    duplicate_definition, resurrected,
 )  # fmt: skip
 RULES = {module.RULE.name: module.RULE for module in _MODULES}

@@ -20,7 +20,7 @@ def resurrected(project: Project, retired: Iterable[str]) -> Iterator[Violation]
         module = project.modules.get(name)
         if module is None:
             continue
-        bindings = module.names.get(attribute.partition(".")[0], []) if colon else []
+        bindings = module.bindings(attribute.partition(".")[0]) if colon else []
         if colon and not bindings:
             continue
         line = bindings[-1].line if bindings else 1

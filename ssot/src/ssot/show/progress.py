@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from ssot.index.build import Tell
+from ssot.index.workers import Tell
 
 _AFTER_SECONDS = 1.0
 

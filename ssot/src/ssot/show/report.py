@@ -13,7 +13,7 @@ from ssot.analysis import Analysis, analyse_revision
 from ssot.change.plan import plan
 from ssot.config import Role
 from ssot.errors import ConfigError, SsotError
-from ssot.index.build import Tell
+from ssot.index.workers import Tell
 from ssot.roles.audit import Audit, RoleAudit, audit
 from ssot.roles.candidates import canonical_of
 from ssot.roles.members import RELATIONS
