@@ -15,6 +15,7 @@ from ssot.index.workers import Tell, spread
 from ssot.tree.files import Entry
 
 _STALE_SHARE = 0.01
+_CRASHED = (1, "the parser crashes on it")
 Answer = tuple[str, int, int, str, Record | None, str | None]
 """Path, size, time of change, content's id, what was read, or why nothing was."""
 
@@ -52,7 +53,10 @@ def facts_of(
         _reread(root, stamps, records, wanted)
         # To write a large cache takes longer than to read a few files again.
         if len(wanted) > len(entries) * _STALE_SHARE:
-            used = {sha: records[sha] for _, _, sha in stamps.values()}
+            # Whether a process ended for its file or for want of memory is not known: it is tried again.
+            used = {
+                sha: records[sha] for _, _, sha in stamps.values() if records[sha][0] != _CRASHED
+            }
             cache.save(root, "facts", (stamps, used))
     ids = {path: stamp[2] for path, stamp in stamps.items()}
     by_id = {sha: Facts(records[sha]) for sha in dict.fromkeys(ids.values())}
@@ -101,5 +105,5 @@ def read_files(root: str, entries: Sequence[Entry]) -> list[Answer]:
 def _crashed(root: str, entry: Entry) -> Answer:
     """A file that ends the process which parses it: read by lines."""
     data = _content(Path(root), entry.path)
-    facts = read_lines(data, (1, "the parser crashes on it"))
+    facts = read_lines(data, _CRASHED)
     return (entry.path, entry.size, entry.changed_ns, blob_id(data), facts.record, None)
