@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,10 @@ from ssot.errors import ConfigError, Refused, SsotError
 from ssot.show.progress import progress
 
 Command = Callable[[argparse.Namespace], int]
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The command as it is installed: it ends without taking apart what it has read."""
+    signal.signal(signal.SIGTERM, _stop)
     code = main()
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()

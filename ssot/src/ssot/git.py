@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from ssot.errors import GitError
+
+_OF_A_REPOSITORY = frozenset(
+    {"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR", "GIT_GRAFT_FILE",
+     "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
+     "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH",
+     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE"}
+)  # fmt: skip
+"""As `git rev-parse --local-env-vars` lists them."""
+
+
+def environment() -> dict[str, str]:
+    """This process's, without what says (in a hook, say) which repository is meant: that is decided by
+    the folder in which a command runs, or the user's own checkout would be written."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
 
 
 def run(root: Path, *arguments: str, given: bytes | None = None) -> bytes:
@@ -14,7 +29,7 @@ def run(root: Path, *arguments: str, given: bytes | None = None) -> bytes:
     try:
         done = subprocess.run(
             ["git", "-c", "core.quotepath=off", *arguments],
-            cwd=root, input=given, capture_output=True, check=False,
+            cwd=root, input=given, capture_output=True, check=False, env=environment(),
         )  # fmt: skip
     except FileNotFoundError as error:
         raise GitError("git is not installed; this command needs it") from error

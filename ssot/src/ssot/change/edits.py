@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,10 +28,13 @@ class Source:
     """A file's bytes, and where the nodes of its syntax tree stand in them."""
 
     def __init__(self, path: str, data: bytes) -> None:
-        """Raises `SyntaxError`."""
+        """Raises `SyntaxError`, also for an encoding in which columns are not counted as `ast` does."""
         self.path = path
         self.data = data
         self.tree = parse(data)
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        if not encoding.startswith("utf-8") and not data.isascii():
+            raise SyntaxError(f"it is written in {encoding}, in which bytes are not edited")
         self._starts = list(accumulate(map(len, data.splitlines(keepends=True)), initial=0))
         self._bom = 3 if data.startswith(b"\xef\xbb\xbf") else 0
 
@@ -54,6 +59,32 @@ class Source:
     def line_text(self, line: int) -> bytes:
         start, end = self.line_span(line, line)
         return self.data[start:end]
+
+    def indent(self, line: int) -> bytes:
+        """What a line begins with: spaces, or tabs."""
+        text = self.line_text(line)
+        return text[: len(text) - len(text.lstrip(b" \t\f"))]
+
+    def cut(self, node: ast.AST, limit: int) -> tuple[int, int]:
+        """Bytes to take out so that an item of a list goes, with its comma and with its line if nothing
+        else stands there. `limit`: where the list ends."""
+        start, end = self.span(node)
+        after = end
+        while after < limit and self.data[after : after + 1] in (b" ", b"\t"):
+            after += 1
+        comma = self.data[after : after + 1] == b","
+        after = after + 1 if comma else end
+        first, last = self.line_span(node.lineno, node.end_lineno or node.lineno)  # type: ignore[attr-defined]
+        left, right = self.data[first:start].strip(), self.data[after:last].strip()
+        if not left and (not right or right.startswith(b"#")) and first < last <= limit:
+            return first, last
+        if comma:
+            while self.data[after : after + 1] == b" ":
+                after += 1
+            return start, after
+        while start > first and self.data[start - 1 : start] in (b" ", b"\t"):
+            start -= 1
+        return (start - 1 if self.data[start - 1 : start] == b"," else start), after
 
     def newline(self) -> bytes:
         """How its lines end."""

@@ -7,11 +7,14 @@ name). A gate is closed by what is new; what was there before is nobody's fault 
 from __future__ import annotations
 
 import ast
+import builtins
+import io
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+import tokenize
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,9 +74,17 @@ def static_gates(
         now = list(find(after, after.ids if everything else new))
         return _compared(gate, was, now, renames, known)
 
+    was_ours = before.project.tops - after.project.tops
+
+    def unresolved(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
+        yield from _broken(analysis, paths)
+        yield from _starless(analysis, paths)
+        if analysis is after:
+            yield from _left(analysis, was_ours)
+
     return [
         compare("parse", _unparsed),
-        compare("imports", _broken, everything=True),
+        compare("imports", unresolved, everything=True),
         compare("names", _undefined),
         compare("compile", _uncompiled),
         _proved(before, after, new, renames),
@@ -134,6 +145,47 @@ def _broken(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
             yield Finding((module.path, one.scope, named, one.name or ""), module.path, one.line)
 
 
+def _left(analysis: Analysis, tops: Collection[str]) -> Iterator[Finding]:
+    """Imports of top-level names that were the project's, and are no more."""
+    for path, module in analysis.project.by_path.items():
+        for one in module.facts.imports if tops else ():
+            if not one.level and one.module.partition(".")[0] in tops:
+                yield Finding((path, one.scope, one.module, one.name or ""), path, one.line)
+
+
+def _starless(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
+    """Names that a file could only have by `from m import *`, and has not."""
+    for path in paths:
+        module = analysis.project.by_path[path]
+        if module.facts.error is not None or not module.stars:
+            continue
+        tree = parse(analysis.read(path))
+        bound = {one.id for one in ast.walk(tree)
+                 if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}  # fmt: skip
+        bound |= {one.arg for one in ast.walk(tree) if isinstance(one, ast.arg)}
+        for node, where in walk_scopes(tree):
+            if isinstance(node, ast.Name) and node.id not in bound and node.id not in _BUILTIN:
+                found = analysis.project.lookup(module.name, node.id)
+                if found.kind == "missing" and not _bound_inside(tree, node.id):
+                    yield Finding((path, where.scope, "star", node.id), path, node.lineno)
+
+
+_BUILTIN = frozenset(dir(builtins))
+
+
+def _bound_inside(tree: ast.Module, name: str) -> bool:
+    """Something in the file binds a name in another way than by an assignment."""
+    for one in ast.walk(tree):
+        match one:
+            case ast.alias() if (one.asname or one.name.partition(".")[0]) == name:
+                return True
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if one.name == name:
+                return True
+            case ast.ExceptHandler() | ast.MatchAs() | ast.MatchStar() if one.name == name:
+                return True
+    return False
+
+
 def _uncompiled(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
     """What parses and does not compile: `return` outside a function and the like."""
     for path in paths:
@@ -144,7 +196,8 @@ def _uncompiled(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]
 
 
 def _undefined(analysis: Analysis, paths: Collection[str]) -> Iterator[Finding]:
-    """ruff's F821 (undefined) and F811 (defined twice), and globals that nobody binds."""
+    """ruff's F821 (undefined), F811 (defined twice) and F822 (in `__all__` and undefined), and globals
+    that nobody binds."""
     texts = {
         path: analysis.read(path) for path in sorted(paths)
         if analysis.project.by_path[path].facts.error is None
@@ -158,13 +211,13 @@ def _ruff(texts: Mapping[str, bytes]) -> Iterator[Finding]:
     if not texts:
         return
     with tempfile.TemporaryDirectory(prefix="ssot-") as folder:
-        for path, data in texts.items():
-            place = Path(folder) / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+        # By numbers: ruff leaves out folders of some names, and a path may be no text.
+        paths = dict(enumerate(texts))
+        for number, path in paths.items():
+            (Path(folder) / f"n{number}.py").write_bytes(_as_utf8(texts[path]))
         done = subprocess.run(
             [*ruff(), "check", "--isolated", "--ignore-noqa", "--no-cache", "--quiet", "--select",
-             "F821,F811", "--output-format", "json", folder],
+             ",".join(_RUFF), "--output-format", "json", folder],
             capture_output=True, check=False,
         )  # fmt: skip
         try:
@@ -172,14 +225,22 @@ def _ruff(texts: Mapping[str, bytes]) -> Iterator[Finding]:
         except ValueError as error:
             words = done.stderr.decode(errors="replace").strip()
             raise SsotError(f"ruff did not answer: {words[:200]}") from error
-        base = Path(folder).resolve()
         for one in found:
-            if one["code"] not in ("F821", "F811"):
+            if one["code"] not in _RUFF:
                 continue
-            path = Path(one["filename"]).resolve().relative_to(base).as_posix()
+            path = paths[int(Path(one["filename"]).stem[1:])]
             name = one["message"].split("`")[1] if "`" in one["message"] else ""
             line = one["location"]["row"]
             yield Finding((path, _scope_at(texts[path], line), one["code"], name), path, line)
+
+
+_RUFF = ("F811", "F821", "F822")
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """A file in an encoding of its own, as ruff reads it."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return data if encoding.startswith("utf-8") else data.decode(encoding).encode()
 
 
 def ruff() -> list[str]:
@@ -208,20 +269,24 @@ def _unbound(path: str, data: bytes) -> Iterator[Finding]:
         return
     tree = parse(data)
     asked: list[tuple[str, str, int]] = []
-    bound: set[str] = set()
-    declared: set[str] = set()
+    declared: set[tuple[str, str]] = set()
+    added: set[int] = set()
     for node, where in walk_scopes(tree):
         if isinstance(node, ast.Global):
             asked += [(name, where.scope, node.lineno) for name in node.names]
-            declared.update(node.names)
+            declared.update((name, where.scope) for name in node.names)
+        elif isinstance(node, ast.AugAssign):  # adds to what must be there
+            added.add(id(node.target))
+    bound: set[str] = set()
     for node, where in walk_scopes(tree):
+        names: list[str] = []
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            if where.place == "module" or node.id in declared:
-                bound.add(node.id)
+            names = [] if id(node) in added else [node.id]
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
+            names = [node.name]
         elif isinstance(node, ast.alias):
-            bound.add(node.asname or node.name.partition(".")[0])
+            names = [node.asname or node.name.partition(".")[0]]
+        bound.update(n for n in names if where.place == "module" or (n, where.scope) in declared)
     for name, scope, line in asked:
         if name not in bound:
             yield Finding((path, scope, "global", name), path, line)

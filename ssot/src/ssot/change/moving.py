@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ssot.change.edits import Edit, Source
+from ssot.change.removing import exports
 from ssot.errors import Refused
 from ssot.index.extract import parse
 from ssot.resolve.project import Module, Project
 
+_LOOKING_UP = frozenset({"ForwardRef", "NewType", "TypeVar", "cast"})
 Statement = ast.Import | ast.ImportFrom
 
 
@@ -26,9 +29,15 @@ class Moved:
 class Mover:
     """Rewrites imports of some symbols in one file."""
 
-    def __init__(self, project: Project, module: Module, data: bytes) -> None:
-        """Raises `Refused` for a file that cannot be parsed."""
+    def __init__(
+        self, project: Project, module: Module, data: bytes,
+        reached: Callable[[str], bool] = lambda _: False,
+    ) -> None:  # fmt: skip
+        """`reached`: whether another file takes a name out of this one when it runs.
+
+        Raises `Refused` for a file that cannot be parsed."""
         self._project = project
+        self._reached = reached
         self._module = module
         try:
             self._source = Source(module.path, data)
@@ -42,6 +51,10 @@ class Mover:
     def move(self, old: tuple[str, str], new: tuple[str, str]) -> Moved:
         """Make every import of (module, name) one of another. Raises `Refused`."""
         moved = Moved()
+        if "." in new[1]:
+            raise Refused(
+                f"{new[0]}:{new[1]} stands in a class, from which nothing can be imported"
+            )
         for node in ast.walk(self._source.tree):
             if isinstance(node, ast.ImportFrom):
                 self._from(node, old, new, moved)
@@ -63,8 +76,13 @@ class Mover:
                 raise Refused(f"{self._module.path}:{node.lineno}: {name} is bound a second time")
             moved.edits.append(self._source.edit(node, new[1].encode()))
         if moved.edits and self._already(tree, new, new[1], tree) is None:
-            moved.edits.append(self._new_import(f"from {new[0]} import {new[1]}"))
+            moved.edits.append(self.imported_at_top(new))
         return moved
+
+    def imported_at_top(self, new: tuple[str, str]) -> Edit:
+        """An import of a symbol that the file does not have yet. Raises `Refused`."""
+        self._no_circle(self._source.tree, new[0])
+        return self._new_import(f"from {new[0]} import {new[1]}")
 
     def _new_import(self, statement: str) -> Edit:
         """A statement after the file's last import at its top, or after its docstring."""
@@ -74,6 +92,11 @@ class Mover:
             if not (doc or isinstance(node, ast.Import | ast.ImportFrom)):
                 break
             after = node.end_lineno or node.lineno
+        lines = source.data.splitlines()
+        while not after or (after < len(lines) and lines[after - 1].lstrip()[:1] == b"#"):
+            if after >= len(lines) or lines[after].lstrip()[:1] != b"#":  # licences and the like
+                break
+            after += 1
         at = source.line_span(after, after)[1] if after else 0
         return Edit(source.path, at, at, statement.encode() + source.newline(), after + 1)
 
@@ -99,13 +122,15 @@ class Mover:
         bound = alias.asname or alias.name
         name = bound
         if alias.asname is None and new[1] != old[1]:
-            free = self._free(scope, new[1], new)
-            name = new[1] if free and self._renamable(scope, bound) else bound
+            free = self._free(scope, new[1], new) and self._renamable(scope, bound)
+            seen = isinstance(scope, ast.Module) and self._reached(bound)
+            name = new[1] if free and not seen else bound
         elif alias.asname == new[1]:
             name = new[1]
         as_part = f" as {name}" if name != new[1] else ""
         there = self._already(scope, new, name, node)
         if there is None:
+            self._no_circle(node, new[0])
             self._replace(
                 node, alias, f"from {self._written(node, new[0])} import {new[1]}{as_part}", moved
             )
@@ -115,6 +140,14 @@ class Mover:
             moved.edits += self._rename(scope, bound, name)
             if isinstance(scope, ast.Module):
                 moved.renamed[bound] = name
+
+    def _no_circle(self, node: ast.AST, module: str) -> None:
+        """Raises `Refused` if an import at module level would need this file to be read already."""
+        if isinstance(self._scope(node), ast.Module) and self._project.circle(self._module, module):
+            line: int = getattr(node, "lineno", 1)
+            raise Refused(
+                f"{self._module.path}:{line}: {module} imports this file when it is imported itself: a circle"
+            )
 
     def _written(self, node: ast.ImportFrom, module: str) -> str:
         """The new module, relative if the statement was and it still can be in as many dots."""
@@ -138,19 +171,32 @@ class Mover:
             else:
                 moved.edits.append(self._without(node))
             return
+        again = [one for one in node.names if one.name == alias.name and one is not alias]
+        if again:
+            raise Refused(f"{source.path}:{node.lineno}: {alias.name} is imported twice at once")
         kept = [one for one in node.names if one is not alias]
-        if b"\n" in source.data[start:end]:
+        if b"(" in source.data[start:end] and b"\n" in source.data[start:end]:
             self._cut(node, alias, moved)
             if statement is not None:
-                line = source.newline() + b" " * node.col_offset + statement.encode()
-                moved.edits.append(Edit(source.path, end, end, line, node.lineno))
+                moved.edits.append(
+                    Edit(source.path, end, end, self._behind(node, statement), node.lineno)
+                )
             return
         names = [one.name + (f" as {one.asname}" if one.asname else "") for one in kept]
         lines = [self._head(node) + ", ".join(names), *([statement] if statement else [])]
-        separator = (source.newline() + b" " * node.col_offset).decode()
-        moved.edits.append(
-            Edit(source.path, start, end, separator.join(lines).encode(), node.lineno)
-        )
+        behind = b"".join(self._behind(node, line) for line in lines[1:])
+        moved.edits.append(Edit(source.path, start, end, lines[0].encode() + behind, node.lineno))
+
+    def _behind(self, node: Statement, statement: str) -> bytes:
+        """A statement that is to follow another: on a line of its own, if that has one of its own."""
+        source = self._source
+        first, _ = source.line_span(node.lineno, node.lineno)
+        _, last = source.line_span(node.lineno, node.end_lineno or node.lineno)
+        start, end = source.span(node)
+        rest = source.data[end:last].strip()
+        if source.data[first:start].strip() or rest.startswith(b";"):
+            return b"; " + statement.encode()
+        return source.newline() + source.indent(node.lineno) + statement.encode()
 
     def _head(self, node: Statement) -> str:
         if isinstance(node, ast.Import):
@@ -159,22 +205,9 @@ class Mover:
 
     def _cut(self, node: Statement, alias: ast.alias, moved: Moved) -> None:
         """Take a name out of parentheses over several lines, with its comma, and its line if empty."""
-        source = self._source
-        start, end = source.span(alias)
-        _, limit = source.span(node)
-        after = end
-        while after < limit and source.data[after : after + 1] in (b" ", b"\t"):
-            after += 1
-        if source.data[after : after + 1] == b",":
-            after += 1
-        line_start, line_end = source.line_span(alias.lineno, alias.end_lineno or alias.lineno)
-        rest = source.data[line_start:start].strip() + source.data[after:line_end].strip()
-        if not rest or (rest.startswith(b"#") and not source.data[line_start:start].strip()):
-            start, after = line_start, line_end
-        else:
-            while source.data[after : after + 1] == b" ":
-                after += 1
-        moved.edits.append(Edit(source.path, start, after, b"", alias.lineno))
+        _, limit = self._source.span(node)
+        start, after = self._source.cut(alias, limit)
+        moved.edits.append(Edit(self._source.path, start, after, b"", alias.lineno))
 
     def _without(self, node: Statement) -> Edit:
         """Remove a statement; a block that would be empty keeps a `pass`."""
@@ -223,6 +256,9 @@ class Mover:
         wanted = [one for one in uses if one.attr == old[1]]
         if not wanted:
             return
+        if self._bound_again(scope, bound, alias):
+            raise Refused(f"{self._module.path}:{node.lineno}: {bound} is bound a second time")
+        self._no_circle(node, new[0])
         if isinstance(node, ast.Import) and alias.asname is None:
             statement, text = f"import {new[0]}", f"{new[0]}.{new[1]}"
         else:
@@ -234,16 +270,35 @@ class Mover:
         moved.edits += [self._source.edit(one, text.encode()) for one in wanted]
         name = new[1] if text == new[1] else ""
         there = self._already(scope, new, name, node) if name else self._imported(scope, new[0])
-        if len(wanted) == len(uses) and not self._wanted_elsewhere(bound):
+        bare = self._bare(scope, bound)
+        if len(wanted) == len(uses) and not bare and not self._wanted_elsewhere(bound):
             self._replace(node, alias, None if there is not None else statement, moved)
         elif there is None:
             _, end = self._source.span(node)
-            line = self._source.newline() + b" " * node.col_offset + statement.encode()
-            moved.edits.append(Edit(self._source.path, end, end, line, node.lineno))
+            moved.edits.append(
+                Edit(self._source.path, end, end, self._behind(node, statement), node.lineno)
+            )
 
     def _wanted_elsewhere(self, bound: str) -> bool:
         """Another module may reach the name through this one."""
-        return bound in (self._module.facts.exported or ())
+        return bound in (self._module.facts.exported or ()) or self._reached(bound)
+
+    def _bound_again(self, scope: ast.AST, bound: str, but: ast.AST) -> bool:
+        """Something in the scope gives the name another meaning."""
+        top = bound.partition(".")[0]
+        return (
+            any(name == top for one in ast.walk(scope) if one is not but for name in _binds(one))
+            and "." not in bound
+        )
+
+    def _bare(self, scope: ast.AST, bound: str) -> bool:
+        """The module itself is used, not only names in it."""
+        return any(
+            isinstance(one, ast.Name | ast.Attribute) and _dotted(one) == bound
+            and not (isinstance(parent := self._parents.get(id(one)), ast.Attribute)
+                     and parent.value is one)
+            for one in ast.walk(scope)
+        )  # fmt: skip
 
     def _attributes(self, scope: ast.AST, bound: str) -> Iterator[ast.Attribute]:
         for node in ast.walk(scope):
@@ -262,40 +317,45 @@ class Mover:
 
     def _free(self, scope: ast.AST, name: str, new: tuple[str, str]) -> bool:
         """True if the name means nothing else in a scope, or that very symbol."""
-        if isinstance(scope, ast.Module):
-            bindings = self._module.bindings(name)
-            if bindings:
-                return self._project.lookup(self._module.name, name).symbol == f"{new[0]}:{new[1]}"
-            return not any(
-                (isinstance(one, ast.arg) and one.arg == name)
-                or (isinstance(one, ast.Name) and one.id == name and isinstance(one.ctx, ast.Store))
-                for one in ast.walk(scope)
-            )
+        symbol = f"{new[0]}:{new[1]}"
+        at_module = isinstance(scope, ast.Module)
+        means_it = self._project.lookup(self._module.name, name).symbol == symbol
+        if at_module and self._module.bindings(name) and not means_it:
+            return False
         for one in ast.walk(scope):
-            if isinstance(one, ast.arg) and one.arg == name:
-                return False
-            if isinstance(one, ast.Name) and one.id == name:
-                found = self._project.lookup(self._module.name, name)
-                if found.symbol != f"{new[0]}:{new[1]}":
+            if name in _binds(one):
+                if not (at_module and self._scope(one) is scope):
                     return False
+            elif isinstance(one, ast.Name) and one.id == name and not means_it:
+                return False  # a builtin, or what a star import gives
         return True
 
     def _renamable(self, scope: ast.AST, name: str) -> bool:
-        """True if all uses of a name in its scope mean the import."""
+        """True if all uses of a name in its scope mean the import, and nothing looks it up by text."""
+        if isinstance(scope, ast.ClassDef):
+            return False  # an attribute, too
+        if re.search(rf">>>.*\b{re.escape(name)}\b".encode(), self._source.data):
+            return False  # a doctest runs in this file's names
         bound = 0
         for one in ast.walk(scope):
-            if isinstance(one, ast.Name) and one.id == name and not isinstance(one.ctx, ast.Load):
-                return False
-            if isinstance(one, ast.arg) and one.arg == name:
-                return False
-            if isinstance(one, ast.alias) and (one.asname or one.name) == name:
-                bound += 1
-            if (
-                isinstance(one, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-                and one.name == name
-            ):
-                return False
-        return bound >= 1
+            bound += _binds(one).count(name)
+            match one:
+                case ast.Global(names=names) | ast.Nonlocal(names=names) if name in names:
+                    return False
+                case ast.Name(id="exec" | "eval" | "globals" | "locals" | "vars"):
+                    return False
+                case ast.Constant(value=str(text)) if text == name and self._is_looked_up(one):
+                    return False
+        return bound == 1
+
+    def _is_looked_up(self, node: ast.AST) -> bool:
+        """A string that a type checker or `typing` takes for a type's name."""
+        parent = self._parents.get(id(node))
+        if isinstance(parent, ast.keyword):
+            parent = self._parents.get(id(parent))
+        if not isinstance(parent, ast.Call):
+            return False
+        return _dotted(parent.func).rpartition(".")[2] in _LOOKING_UP
 
     def _rename(self, scope: ast.AST, name: str, new: str) -> Iterator[Edit]:
         for one in ast.walk(scope):
@@ -311,6 +371,10 @@ class Mover:
     def _is_annotation(self, node: ast.AST) -> bool:
         parent = self._parents.get(id(node))
         while isinstance(parent, ast.Subscript | ast.BinOp | ast.Tuple):
+            if isinstance(parent, ast.Subscript) and parent.slice is node:
+                last = _dotted(parent.value).rpartition(".")[2]
+                if last == "Literal" or (last == "Annotated" and isinstance(node, ast.Tuple)):
+                    return False  # values, not types
             node, parent = parent, self._parents.get(id(parent))
         if isinstance(parent, ast.arg | ast.AnnAssign):
             return parent.annotation is node
@@ -335,8 +399,10 @@ class Mover:
 
     def _imported(self, scope: ast.AST, module: str) -> ast.AST | None:
         for one in ast.walk(scope):
-            if isinstance(one, ast.Import) and any(
-                alias.name == module and not alias.asname for alias in one.names
+            if (
+                isinstance(one, ast.Import)
+                and any(alias.name == module and not alias.asname for alias in one.names)
+                and self._unguarded(one, scope)
             ):
                 return one
         return None
@@ -347,17 +413,30 @@ class Mover:
     def _exported(self, renamed: dict[str, str]) -> Iterator[Edit]:
         """`__all__` follows."""
         for node in self._source.tree.body:
-            match node:
-                case (
-                    ast.Assign(targets=[ast.Name(id="__all__")], value=value)
-                    | ast.AugAssign(target=ast.Name(id="__all__"), value=value)
-                ):
-                    for one in ast.walk(value):
-                        if isinstance(one, ast.Constant) and one.value in renamed:
-                            text = self._source.text(one)
-                            yield self._source.edit(
-                                one, text.replace(one.value.encode(), renamed[one.value].encode())
-                            )
+            for one in ast.walk(node) if exports(node) else ():
+                if isinstance(one, ast.Constant) and one.value in renamed:
+                    text = self._source.text(one)
+                    yield self._source.edit(
+                        one, text.replace(one.value.encode(), renamed[one.value].encode())
+                    )
+
+
+def _binds(node: ast.AST) -> list[str]:
+    """Names that a node itself binds, in whichever way."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            return [name]
+        case ast.arg(arg=name):
+            return [name]
+        case ast.alias(name=name, asname=asname):
+            return [asname or name.partition(".")[0]]
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            return [name]
+        case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            return [name]
+    return []
 
 
 def uses_outside(data: bytes, name: str) -> bool:
@@ -385,12 +464,8 @@ def _dotted(node: ast.AST) -> str:
 
 
 def _word(text: str, name: str) -> bool:
-    import re
-
     return re.search(rf"(?<![\w.]){re.escape(name)}\b", text) is not None
 
 
 def _replaced(text: bytes, name: str, new: str) -> bytes:
-    import re
-
     return re.sub(rf"(?<![\w.]){re.escape(name)}\b".encode(), new.encode(), text)

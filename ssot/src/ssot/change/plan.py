@@ -7,9 +7,13 @@ canonical; else a person has to.
 
 from __future__ import annotations
 
+import ast
+import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ssot.change.edits import Edit, shown
@@ -18,6 +22,7 @@ from ssot.change.moving import Mover, uses_outside
 from ssot.change.removing import remove_name
 from ssot.change.texts import rewrite_texts
 from ssot.errors import Refused
+from ssot.index.extract import parse
 from ssot.resolve.project import Module, Target
 from ssot.roles.audit import Audit, RoleAudit
 from ssot.roles.members import Member
@@ -25,6 +30,15 @@ from ssot.roles.references import IMPORTING, Reference
 from ssot.trust import TestFile, test_files
 
 PHASES = ("dead", "names", "strings", "importers", "factories", "rivals", "manual")
+_MOST_BYTES = 1024 * 1024
+_OWN_FILES = frozenset({"ssot.toml", "ssot-baseline.json"})
+_PLAIN_DECORATORS = frozenset(
+    {"dataclass", "final", "runtime_checkable", "total_ordering", "contextmanager", "asynccontextmanager",
+     "cache", "lru_cache", "wraps", "overload", "deprecated", "attrs", "define", "frozen", "s"}
+)  # fmt: skip
+"""What these decorate is registered nowhere."""
+_LOOKS_UP = re.compile(rb"\b(?:eval|exec|globals|locals|vars)\(")
+"""By these a string of a file may be a name in it."""
 _KEPT = {
     "interface": "others may implement or expect it",
     "core": "several members call it",
@@ -105,6 +119,8 @@ class _Planner:
         """Module -> names that other files import from it."""
         self._opened: dict[str, set[str]] = defaultdict(set)
         """Module -> files that import the whole of it."""
+        self._opened_above: dict[str, set[str]] = defaultdict(set)
+        """Package -> files that import a module beneath it by its full name."""
         for module, one, base, _ in self._project.imports:
             if base == module.name:
                 continue
@@ -114,6 +130,10 @@ class _Planner:
                 self._wanted[base].add(one.name or "")
             else:
                 self._opened[base].add(module.path)
+                above = base.rpartition(".")[0] if one.kind == "import" and not one.as_name else ""
+                while above:  # `import a.b` binds a, too
+                    self._opened_above[above].add(module.path)
+                    above = above.rpartition(".")[0]
         self._result = Plan(role.role.name)
         self._going: set[str] = set()
 
@@ -157,6 +177,7 @@ class _Planner:
         """Files that import a symbol, or its module and use it."""
         module, _, name = symbol.partition(":")
         found = {one.path for one in self._importing[symbol]}
+        found |= self._taken_from_above(module, name)
         for path in self._opened[module]:
             data = self._analysis.read(path)
             if name.encode() in data:
@@ -184,6 +205,8 @@ class _Planner:
                     continue
                 if self._used_inside(member) or self._runs_by_itself(member) or self._named(member):
                     continue
+                if self._told_outside(member) or self._offered(member):
+                    continue
                 needs = self._text_steps(member, "dead")
                 if self._delete(member, "dead", "low", "nobody imports it", needs):
                     again = True
@@ -208,6 +231,56 @@ class _Planner:
             Difference(one.path, one.line, f"{member.name} is looked up by a string; {why}")
             for one in strings for why in lacks
         ]  # fmt: skip
+
+    def _told_outside(self, member: Member) -> list[Difference]:
+        """Files that are neither code nor documents, and name a member or run its module."""
+        module, name = re.escape(member.module), re.escape(member.name)
+        pattern = re.compile(rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))".encode())
+        found: list[Difference] = []
+        for path, data in self._outside.items():
+            for one in pattern.finditer(data):
+                line = data.count(b"\n", 0, one.start()) + 1
+                found.append(Difference(path, line, f"it names {one.group().decode()}"))
+        return found
+
+    @cached_property
+    def _outside(self) -> dict[str, bytes]:
+        """What is in the tree's other texts: configuration, scripts, the setup of a distribution."""
+        found: dict[str, bytes] = {}
+        for path in self._analysis.found.names:
+            name = posixpath.basename(path)
+            if name in _OWN_FILES or self._project.areas(path) == "backup":
+                continue
+            if name != "setup.py" and path.endswith((".py", ".md", ".rst")):
+                continue
+            try:
+                place = self._analysis.root / path
+                data = place.read_bytes() if place.stat().st_size < _MOST_BYTES else b""
+            except OSError:
+                continue
+            if data and b"\0" not in data:
+                found[path] = data
+        return found
+
+    def _offered(self, member: Member) -> str | None:
+        """Why somebody may use what no file imports."""
+        module = self._module(member)
+        if member.symbol in self._role.role.constructors:
+            return "it is a constructor of the role"
+        if member.name in (module.facts.exported or ()):
+            return f"{module.name} offers it in __all__"
+        one = module.classes.get(member.name)
+        if one is not None:
+            strange = [d for d in one.decorators if d.rpartition(".")[2] not in _PLAIN_DECORATORS]
+            if strange:
+                return f"{strange[0]} decorates it, and may register it"
+            for _, _, base in self._audit.search.ancestors(module, one):
+                if "__init_subclass__" in base.method_names:
+                    return f"{base.name} hears of its subclasses"
+        made = self._audit.readings.deep(member.path).by_name.get(member.name)
+        if made is not None and made.decorators:
+            return f"{made.decorators[0]} decorates it, and may register it"
+        return None
 
     def _runs_by_itself(self, member: Member) -> bool:
         """Its module is where a program begins."""
@@ -238,7 +311,7 @@ class _Planner:
             if (step := self._rewrite(member.symbol, target, path, "names",
                                       f"{member.relation} of {target}")) is not None
         ]  # fmt: skip
-        return [step.id for step in steps if step.kind != "manual"]
+        return [step.id for step in steps]
 
     def _name(self, member: Member) -> None:
         needs = self._name_importers(member)
@@ -247,18 +320,30 @@ class _Planner:
             for binding in self._module(member).facts.bindings
             if binding.kind == "assign" and str(binding.value).partition(".")[0] == member.name
         ]
-        self._delete(member, "names", "low", f"a second name of {member.targets[0]}", needs)
+        public = self._module(member).is_package and member.name in (
+            self._module(member).facts.exported or ()
+        )
+        needs += self._text_steps(member, "names")
+        why = f"a second name of {member.targets[0]}"
+        if public:
+            why += f"; who takes it from {member.module} and is not in this tree must follow"
+        self._delete(member, "names", "medium" if public else "low", why, needs)
 
     def _alias_is_used(self, member: Member) -> bool:
-        deep = self._audit.readings.deep(member.path)
-        name = member.name
-        return any(call.chain.partition(".")[0] == name or any(v == name for _, v in call.arguments)
-                   for call in deep.calls) or any(
-            name == one.annotation for made in deep.functions for one in made.parameters
-        ) or any(name in one.bases for one in self._module(member).classes.values()) or any(
-            binding.kind == "assign" and str(binding.value).partition(".")[0] == name
-            and f"{member.module}:{binding.name}" not in self._going
-            for binding in self._module(member).facts.bindings
+        """Its own module uses the name otherwise than for another name that goes, too."""
+        data = self._analysis.read(member.path)
+        module = self._module(member)
+        passing = {
+            binding.line for binding in module.facts.bindings
+            if binding.kind == "assign" and str(binding.value).partition(".")[0] == member.name
+            and f"{member.module}:{binding.name}" in self._going
+        }  # fmt: skip
+        if _LOOKS_UP.search(data) and self._mentioned(member.path, member.name, plainly=False):
+            return True
+        return any(
+            isinstance(node, ast.Name) and node.id == member.name
+            and isinstance(node.ctx, ast.Load) and node.lineno not in passing
+            for node in ast.walk(parse(data))
         )  # fmt: skip
 
     def _strings(self, movable: list[Member]) -> None:
@@ -278,6 +363,9 @@ class _Planner:
             and (one.target == member.symbol or (one.module == member.module
                  and (one.name or member.name).partition(".")[0] == member.name))
         })  # fmt: skip
+        shown = f"from {member.module} import {member.name}".encode()
+        texts = [one.path for one in self._analysis.found.texts]
+        paths = sorted({*paths, *(p for p in texts if shown in self._analysis.read(p))})
         old = Target("symbol", member.module, member.name)
         ids: list[str] = []
         for path in paths:
@@ -318,6 +406,11 @@ class _Planner:
             own = {m.path for m in living if m is not member}
             differences = [d for path in sorted(paths) for d in fit.differences(path)
                            if path not in own or path == member.path]  # fmt: skip
+            differences += [Difference(member.path, 1, why) for why in fit.as_a_thing()]
+            differences += self._told_outside(member)
+            offered = self._offered(member)
+            if offered is not None:
+                differences.append(Difference(member.path, 1, offered))
             if not self._users(member):  # strings alone: there is nothing to see how it is used
                 differences += self._named(member)
             if differences:
@@ -343,7 +436,7 @@ class _Planner:
                 member.symbol, new, path, "importers", "its uses fit the canonical"
             )
             steps += [] if step is None else [step]
-        if self._used_inside(member):
+        if self._used_inside(member) and member.name != self._canonical.name:
             why = "its own file uses it, too, in ways that fit the canonical"
             step = self._rewrite(member.symbol, new, member.path, "importers", why)
             steps += [] if step is None else [step]
@@ -403,12 +496,34 @@ class _Planner:
                     (member.symbol, f"it is called differently from {right.symbol}")
                 )
                 continue
+            if self._body(member) != self._body(right):
+                self._result.kept.append(
+                    (member.symbol, f"it does something else than {right.symbol}")
+                )
+                continue
             ids = [
                 step.id for path in sorted(self._importers_of(member.symbol))
                 if (step := self._rewrite(member.symbol, right.symbol, path, "factories",
                                           "one factory makes the canonical", "rewrite_calls")) is not None
             ]  # fmt: skip
             self._delete(member, "factories", "medium", f"{right.symbol} makes the same", ids)
+
+    def _body(self, member: Member) -> list[str]:
+        """What a function does, as text: without its docstring, and with what its names mean."""
+        module = self._module(member)
+        for node in parse(self._analysis.read(member.path)).body:
+            if (
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                and node.name == member.name
+            ):
+                for one in ast.walk(node):
+                    if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load):
+                        found = self._project.lookup(module.name, one.id)
+                        if found.kind == "symbol":
+                            one.id = found.symbol
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                return [ast.dump(one) for one in body]
+        return []
 
     def _signature(self, member: Member) -> object:
         one = self._module(member).functions.get(member.name)
@@ -463,7 +578,8 @@ class _Planner:
             return None
         before, after = _pair(old), _pair(new)
         try:
-            mover = Mover(self._project, module, self._analysis.read(path))
+            mover = Mover(self._project, module, self._analysis.read(path),
+                          lambda name: self._reached(module, name))  # fmt: skip
             at_home = module.name == before[0]
             moved = mover.move_at_home(before[1], after) if at_home else mover.move(before, after)
         except Refused as error:
@@ -476,6 +592,14 @@ class _Planner:
         for name, renamed in moved.renamed.items():
             edits += self._followers(module, name, renamed)
         if not edits:
+            concerned = not at_home and path in self._importers_of(old)
+            line = self._mentioned(path, before[1]) if concerned else 0
+            if line:
+                why = f"{path}:{line}: how it uses {before[1]} is not understood"
+                step = Step(f"manual {old} in {path}", "manual", "manual", old, [], [], [], "high", why,
+                            [Difference(path, line, why)])  # fmt: skip
+                self._result.steps.append(step)
+                return step
             return None
         step = Step(
             f"{kind} {old} in {path}", phase, kind, old, edits, [],
@@ -484,6 +608,41 @@ class _Planner:
         )  # fmt: skip
         self._result.steps.append(step)
         return step
+
+    def _reached(self, module: Module, name: str) -> bool:
+        """Another file takes a name out of a module when it runs: as an attribute, by a star, by text."""
+        if self._taken_from_above(module.name, name):
+            return True
+        for path in self._opened[module.name]:
+            other = self._project.by_path[path]
+            if other.area == "backup" or path == module.path:
+                continue
+            by_star = any(self._project.imported(other, one) == module.name for one in other.stars)
+            if self._mentioned(path, name, plainly=by_star):
+                return True
+        return False
+
+    def _taken_from_above(self, package: str, name: str) -> set[str]:
+        """Files that say `package.name` because an import of a module beneath it binds the package."""
+        dotted = re.compile(rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)".encode())
+        return {
+            path for path in self._opened_above[package]
+            if dotted.search(self._analysis.read(path)) is not None
+        }  # fmt: skip
+
+    def _mentioned(self, path: str, name: str, *, plainly: bool = True) -> int:
+        """The first line in which a file's code names something as an attribute or in a string
+        (`plainly`: or by itself); 0 if none does."""
+        data = self._analysis.read(path)
+        if name.encode() not in data or self._project.by_path[path].facts.error is not None:
+            return 0
+        for node in ast.walk(parse(data)):
+            match node:
+                case ast.Attribute(attr=found) | ast.Constant(value=str(found)) if found == name:
+                    return node.lineno
+                case ast.Name(id=found) | ast.alias(name=found) if plainly and found == name:
+                    return node.lineno
+        return 0
 
     def _followers(self, module: Module, name: str, renamed: str) -> Iterator[Edit]:
         """Strings elsewhere that look a name up in this file."""
@@ -506,6 +665,14 @@ class _Planner:
     ) -> bool:
         try:
             edits = self._removal(member)
+            if (
+                member.kind == "class" and member.name == self._canonical.name
+                and not any(edit.delete for edit in edits) and self._used_inside(member)
+            ):  # fmt: skip
+                # Its file goes on with the canonical of that very name: both at once would be one too many.
+                module = self._module(member)
+                mover = Mover(self._project, module, self._analysis.read(member.path))
+                edits.append(mover.imported_at_top(_pair(self._canonical.symbol)))
         except Refused as error:
             self._result.kept.append((member.symbol, str(error)))
             return False

@@ -48,9 +48,9 @@ class _Remover:
             elif isinstance(node, ast.ImportFrom | ast.Import) and self._binds(node):
                 edits.append(self._from_import(node))
                 left = left or len(node.names) > 1
-            elif _exports(node):
+            elif exports(node):
                 edits += self._unlist(node)
-            elif not isinstance(node, _EMPTY) and not _docstring(node) and not _main(node):
+            elif not isinstance(node, _EMPTY) and not _docstring(node):
                 left = True
         return edits, left
 
@@ -75,14 +75,35 @@ class _Remover:
         source = self._source
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
         body = source.tree.body
+        if not self._alone(node):
+            return self._part(number, node)
         above = (body[number - 1].end_lineno or 0) if number else 0
         while first - 1 > above and source.line_text(first - 1).lstrip().startswith(b"#"):
             first -= 1
         while first - 1 > above and not source.line_text(first - 1).strip():
             first -= 1
-        if not number:
+        if not number or first == 1:
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
         start, end = source.line_span(first, node.end_lineno or node.lineno)
+        return Edit(source.path, start, end, b"", node.lineno)
+
+    def _alone(self, node: ast.stmt) -> bool:
+        """Nothing else stands on its lines, but for a comment behind it."""
+        source = self._source
+        start, end = source.span(node)
+        first, last = source.line_span(node.lineno, node.end_lineno or node.lineno)
+        behind = source.data[end:last].strip()
+        return not source.data[first:start].strip() and (not behind or behind.startswith(b"#"))
+
+    def _part(self, number: int, node: ast.stmt) -> Edit:
+        """A statement beside others on a line, with the semicolon between."""
+        source = self._source
+        start, end = source.span(node)
+        body = source.tree.body
+        if number + 1 < len(body) and body[number + 1].lineno == node.end_lineno:
+            end = source.span(body[number + 1])[0]
+        elif number and body[number - 1].end_lineno == node.lineno:
+            start = source.span(body[number - 1])[1]
         return Edit(source.path, start, end, b"", node.lineno)
 
     def _from_import(self, node: ast.ImportFrom | ast.Import) -> Edit:
@@ -90,9 +111,10 @@ class _Remover:
         start, end = source.span(node)
         kept = [one for one in node.names if (one.asname or one.name) != self._name]
         if not kept:
+            if not self._alone(node):
+                return self._part(source.tree.body.index(node), node)
             first, last = source.line_span(node.lineno, node.end_lineno or node.lineno)
-            alone = not source.data[first:start].strip() and not source.data[end:last].strip()
-            return Edit(source.path, *((first, last) if alone else (start, end)), b"", node.lineno)
+            return Edit(source.path, first, last, b"", node.lineno)
         names = [one.name + (f" as {one.asname}" if one.asname else "") for one in kept]
         head = (
             "import "
@@ -101,31 +123,25 @@ class _Remover:
         )
         text = source.data[start:end]
         if b"\n" in text:
-            indent = b" " * (node.col_offset + 4)
-            newline = source.newline()
-            listed = newline.join(indent + name.encode() + b"," for name in names)
-            return Edit(source.path, start, end, head.encode() + b"(" + newline + listed + newline + b")",
-                        node.lineno)  # fmt: skip
+            gone = next(one for one in node.names if one not in kept)
+            return Edit(source.path, *source.cut(gone, end), b"", node.lineno)
         return Edit(source.path, start, end, (head + ", ".join(names)).encode(), node.lineno)
 
     def _unlist(self, node: ast.stmt) -> list[Edit]:
         """Take the name out of `__all__`."""
         source = self._source
-        value = getattr(node, "value", None)
-        elements: list[ast.expr] = getattr(value, "elts", [])
+        value = listed(node, self._name)
+        if value is None:
+            return []
+        elements = value.elts
         for number, one in enumerate(elements):
             if not (isinstance(one, ast.Constant) and one.value == self._name):
                 continue
-            start, end = source.span(one)
             if isinstance(value, ast.Tuple) and len(elements) == 2:  # ("a") is no tuple
                 first, last = source.span(elements[0])[0], source.span(elements[1])[1]
                 kept = source.text(elements[1 - number])
                 return [Edit(source.path, first, last, kept + b",", one.lineno)]
-            if number + 1 < len(elements):
-                end = source.span(elements[number + 1])[0]
-            elif number:
-                start = source.span(elements[number - 1])[1]
-            return [Edit(source.path, start, end, b"", one.lineno)]
+            return [Edit(source.path, *source.cut(one, source.span(value)[1]), b"", one.lineno)]
         return []
 
     def unused_imports(self, wanted: Collection[str]) -> list[Edit]:
@@ -139,6 +155,8 @@ class _Remover:
         for node in body:
             if not isinstance(node, ast.Import | ast.ImportFrom) or len(node.names) > 1:
                 continue
+            if not self._alone(node):
+                continue
             bound = node.names[0].asname or node.names[0].name.partition(".")[0]
             if bound in was and bound not in used and bound not in wanted and bound not in texts:
                 start, end = self._source.line_span(node.lineno, node.end_lineno or node.lineno)
@@ -146,22 +164,29 @@ class _Remover:
         return edits
 
 
-def _exports(node: ast.stmt) -> bool:
+def exports(node: ast.stmt) -> bool:
+    """It binds or lengthens `__all__`."""
     match node:
         case (
             ast.Assign(targets=[ast.Name(id="__all__")])
+            | ast.AnnAssign(target=ast.Name(id="__all__"))
             | ast.AugAssign(target=ast.Name(id="__all__"))
+            | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="__all__"))))
         ):
             return True
     return False
 
 
+def listed(node: ast.stmt, name: str) -> ast.List | ast.Tuple | None:
+    """The list or tuple in a statement about `__all__` that holds a name."""
+    if exports(node):
+        for one in ast.walk(node):
+            if isinstance(one, ast.List | ast.Tuple) and any(
+                isinstance(item, ast.Constant) and item.value == name for item in one.elts
+            ):
+                return one
+    return None
+
+
 def _docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _main(node: ast.stmt) -> bool:
-    match node:
-        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-            return True
-    return False

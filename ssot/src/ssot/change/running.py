@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ssot import git
 from ssot.errors import ConfigError, SsotError
 
 
@@ -24,9 +25,12 @@ class Ran:
     words: str
 
 
-def run_command(command: str, folder: Path, seconds: float) -> Ran:
-    """Run a command in a folder, in a process group of its own. Raises `ConfigError`."""
-    return _run(_split(command), folder, seconds)
+def run_command(command: str, folder: Path, seconds: float, roots: Sequence[str] = ()) -> Ran:
+    """Run a command in a folder, in a process group of its own. Raises `ConfigError`.
+
+    `roots`: the tree's source folders; what is in them is imported before what is installed.
+    """
+    return _run(_split(command), folder, seconds, roots)
 
 
 def _split(command: str) -> list[str]:
@@ -39,8 +43,11 @@ def _split(command: str) -> list[str]:
     return parts
 
 
-def _run(parts: Sequence[str], folder: Path, seconds: float) -> Ran:
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+def _run(parts: Sequence[str], folder: Path, seconds: float, roots: Sequence[str]) -> Ran:
+    environment = {**git.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    places = [str(folder / root) for root in roots]
+    given = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join([*places, *([given] if given else [])])
     try:
         process = subprocess.Popen(
             parts, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
@@ -53,6 +60,9 @@ def _run(parts: Sequence[str], folder: Path, seconds: float) -> Ran:
     except subprocess.TimeoutExpired:
         _end(process)
         return Ran(None, f"it took longer than {seconds:.0f} s")
+    except BaseException:
+        _end(process)
+        raise
     return Ran(process.returncode, out.decode(errors="replace"))
 
 
@@ -69,8 +79,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def run_tests(command: str, paths: Sequence[str], folder: Path, seconds: float) -> dict[str, str]:
+def run_tests(
+    command: str, paths: Sequence[str], folder: Path, seconds: float, roots: Sequence[str] = ()
+) -> dict[str, str]:
     """Test id -> `passed`, `failed`, `error`, `skipped`, by a command that takes pytest's options.
+
+    Without paths it runs what it runs by itself.
 
     A file that cannot be collected is an `error` of its own. Raises `SsotError` if it hangs or
     tells nothing.
@@ -79,7 +93,7 @@ def run_tests(command: str, paths: Sequence[str], folder: Path, seconds: float) 
         place = Path(aside) / "tests.xml"
         options = [f"--junitxml={place}", "-q", "-p", "no:cacheprovider",
                    "--continue-on-collection-errors"]  # fmt: skip
-        ran = _run([*_split(command), *options, *paths], folder, seconds)
+        ran = _run([*_split(command), *options, *paths], folder, seconds, roots)
         if ran.code is None:
             raise SsotError(f"the tests hang: {ran.words}")
         try:

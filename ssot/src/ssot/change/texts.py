@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 
 from ssot.change.edits import Edit, Source
 from ssot.resolve.project import Project, Target
@@ -24,22 +25,26 @@ def rewrite_texts(
         if before is not None and after is not None:
             exact[before.path] = after.path
     if not path.endswith(".py"):
-        return _prose(path, data, 0, data, dotted | exact, 1)
+        return _prose(path, data, 0, data, dotted | exact, 1, (old, new))
     try:
         source = Source(path, data)
     except SyntaxError:
         return []
     edits: list[Edit] = []
     docs = _docstrings(source.tree)
+    loggers = _loggers(source.tree)
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             continue
-        if not any(text in node.value for text in (*dotted, *exact)):
+        shown = f"from {old.module} import {old.name}"
+        if not any(text in node.value for text in (*dotted, *exact, shown)):
             continue
         start, end = source.span(node)
         text = data[start:end]
         if id(node) in docs:
-            edits += _prose(path, data, start, text, dotted | exact, node.lineno)
+            edits += _prose(path, data, start, text, dotted | exact, node.lineno, (old, new))
+            continue
+        if id(node) in loggers:
             continue
         value = node.value
         meant = exact.get(value)
@@ -54,19 +59,47 @@ def rewrite_texts(
 
 
 def _prose(
-    path: str, data: bytes, start: int, text: bytes, names: dict[str, str], line: int
-) -> list[Edit]:
-    pattern = re.compile(
-        b"(?<![\\w./])(?:" + b"|".join(re.escape(name.encode()) for name in sorted(names, key=len, reverse=True))
-        + b")(?![\\w/]|\\.\\w|:\\w)"
-    )  # fmt: skip
+    path: str, data: bytes, start: int, text: bytes, names: dict[str, str], line: int,
+    moved: tuple[Target, Target],
+) -> list[Edit]:  # fmt: skip
+    """Names in a text. Where it shows an import of the old name, its other uses there follow."""
+    old, new = moved
+    after = {before.encode(): now.encode() for before, now in names.items()}
+    shown = f"from {old.module} import {old.name}".encode()
+    alone = re.compile(re.escape(shown) + rb"(?=[ \t]*(?:$|#|\n|\r|``|`|;))", re.MULTILINE)
+    if alone.search(text):
+        after[shown] = f"from {new.module} import {new.name}".encode()
+        after[old.name.encode()] = new.name.encode()
+    pattern = _pattern(after, old.name.encode())
+    imports = [one.span() for one in re.finditer(rb"(?m)^.*\bfrom\s+\S+\s+import\b.*$", text)]
     edits: list[Edit] = []
     for found in pattern.finditer(text):
+        what = found.group()
+        inside = any(first <= found.start() < last for first, last in imports)
+        if inside and what != shown and what == old.module.encode():
+            continue  # an import of several names: half of it would be wrong
         at = start + found.start()
         number = line + text.count(b"\n", 0, found.start())
-        after = names[found.group().decode()].encode()
-        edits.append(Edit(path, at, at + len(found.group()), after, number))
+        edits.append(Edit(path, at, at + len(what), after[what], number))
     return edits
+
+
+def _pattern(names: Collection[bytes], plain: bytes) -> re.Pattern[bytes]:
+    """Whole dotted names; behind the plain one an attribute or a call may follow."""
+    dotted = sorted((name for name in names if name != plain), key=len, reverse=True)
+    parts = [rb"(?<![\w./])(?:" + b"|".join(map(re.escape, dotted)) + rb")(?![\w/]|\.\w|:\w)"]
+    if plain in names:
+        parts.append(rb"(?<![\w./:])" + re.escape(plain) + rb"(?!\w)")
+    return re.compile(b"|".join(parts))
+
+
+def _loggers(tree: ast.Module) -> set[int]:
+    """Names of loggers: they are configured elsewhere, by these very names."""
+    return {
+        id(one) for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger")
+        for one in node.args
+    }  # fmt: skip
 
 
 def _docstrings(tree: ast.Module) -> set[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -118,6 +118,8 @@ class Project:
     opaque: set[str] = field(default_factory=set[str])
     """Modules that are there, but not in Python: nothing is known of their names."""
     tops: set[str] = field(default_factory=set[str])
+    areas: Callable[[str], str] = lambda _: "app"
+    """The area of any path of the tree."""
     _memo: dict[tuple[str, str], Target] = field(default_factory=dict[tuple[str, str], Target])
 
     # -- modules -----------------------------------------------------------------------------
@@ -341,6 +343,33 @@ class Project:
         }  # fmt: skip
 
     @cached_property
+    def _reads_first(self) -> dict[str, set[str]]:
+        """Module -> modules that are read before it, because of imports at its top."""
+        found: dict[str, set[str]] = {}
+        for module, one, base, _ in self.imports:
+            if one.place == "function" or one.type_checking or not base:
+                continue
+            names = {base, f"{base}.{one.name}"}
+            parts = base.split(".")
+            names.update(".".join(parts[:count]) for count in range(1, len(parts)))
+            found.setdefault(module.name, set()).update(names & self.modules.keys())
+        return found
+
+    def circle(self, importer: Module, module: str) -> bool:
+        """True if a module reads its importer when it is imported, and the importer did not read it."""
+        return importer.name in self._before(module) and module not in self._before(importer.name)
+
+    def _before(self, name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for one in self._reads_first.get(waiting.pop(), ()):
+                if one not in found:
+                    found.add(one)
+                    waiting.append(one)
+        return found
+
+    @cached_property
     def missing(self) -> list[Imported]:
         """Those that name what the project does not have."""
         return [one for one in self.imports if one.target.kind == "missing"]
@@ -362,7 +391,7 @@ def assemble(
     facts: Mapping[str, Facts], layout: Layout, areas: Areas, others: Iterable[str] = ()
 ) -> Project:
     """Make a project of files. `others`: compiled modules, of which only the names are known."""
-    project = Project()
+    project = Project(areas=areas.area)
     for path in sorted(facts):
         name, _ = layout.module(path)
         key = name if name not in project.modules else f"{name}@{path}"

@@ -17,6 +17,11 @@ from ssot.index.facts import plain
 
 _BROAD = frozenset({"Exception", "BaseException", "AttributeError", "TypeError"})
 _QUIET = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "print"})
+_QUIET_DECORATORS = frozenset(
+    {"staticmethod", "classmethod", "property", "cached_property", "setter", "abstractmethod", "override",
+     "contextmanager", "asynccontextmanager", "cache", "lru_cache", "wraps", "overload", "final",
+     "deprecated"}
+)  # fmt: skip
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -42,6 +47,8 @@ class DeepFunction(NamedTuple):
     """Chains of what is returned."""
     forwards: str
     """The chain that is called, if nothing else is done."""
+    decorators: tuple[str, ...]
+    """Chains of those that may do more than change how it is called."""
 
 
 class Call(NamedTuple):
@@ -52,7 +59,7 @@ class Call(NamedTuple):
     inner: str
     chain: str
     arguments: tuple[tuple[str, str], ...]
-    """(name of a keyword or '', chain)."""
+    """(name of a keyword, or '', `*` or `**`, and chain)."""
     swallowed: bool
     """An error of it is caught by a broad handler, and only passed over or logged."""
 
@@ -307,6 +314,7 @@ class _DeepReader:
                 name, node.lineno, where.scope if in_class else "", tuple(parameters),
                 signature(arguments, bound=bound), letters, annotation(node.returns),
                 tuple(chain(one) for one in _returned(node)), _forwards(node),
+                tuple(text for one in node.decorator_list if (text := _telling(one))),
             )
         )  # fmt: skip
 
@@ -325,7 +333,10 @@ class _DeepReader:
     # -- calls and assignments ---------------------------------------------------------------
 
     def _call(self, node: ast.Call, function: str, inner: str) -> None:
-        arguments = [("", chain(one)) for one in node.args if not isinstance(one, ast.Starred)]
+        arguments = [
+            ("*", chain(one.value)) if isinstance(one, ast.Starred) else ("", chain(one))
+            for one in node.args
+        ]
         arguments += [(one.arg or "**", chain(one.value)) for one in node.keywords]
         line = node.lineno
         swallowed = any(first <= line <= last for first, last in self._swallowing)
@@ -453,6 +464,11 @@ class _DeepReader:
         if sink:
             line: int = getattr(node, "lineno", 1)
             self.uses.append(Use(line, function, inner, event, "terminal", sink))
+
+
+def _telling(decorator: ast.expr) -> str:
+    text = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return "" if text.rpartition(".")[2] in _QUIET_DECORATORS else text
 
 
 def _patches(callee: str) -> bool:

@@ -216,9 +216,10 @@ class Drifts:
 
 
 def _matched(call: Call, parameters: list[str]) -> Iterator[tuple[str, str]]:
-    positional = [value for name, value in call.arguments if not name]
-    yield from zip(parameters, positional, strict=False)
-    yield from ((name, value) for name, value in call.arguments if name and name != "**")
+    if not any(name == "*" for name, _ in call.arguments):
+        positional = [value for name, value in call.arguments if not name]
+        yield from zip(parameters, positional, strict=False)
+    yield from ((name, value) for name, value in call.arguments if name.strip("*"))
 
 
 def _shown(method: Method) -> str:

@@ -97,8 +97,12 @@ SCHEMAS: dict[str, Schema] = {
         duplicates=many(record(name=TEXT, sites=many(SITE))), discovered=BOOL,
     ),
     "init": record(roles=many(record(
-        name=TEXT, canonical=TEXT, path=TEXT, line=LINE, importers=INT, score=NUMBER,
-        kin=many(record(symbol=TEXT, path=TEXT, line=LINE, likeness=NUMBER, named=BOOL)),
+        name=TEXT, canonical=TEXT, path=TEXT, line=LINE, importers=INT, score=NUMBER, methods=many(TEXT),
+        kin=many(record(
+            symbol=TEXT, path=TEXT, line=LINE, likeness=NUMBER, interface=maybe(TEXT),
+            evidence=record(methods=NUMBER, name=NUMBER, attributes=NUMBER, annotations=NUMBER,
+                            imports=NUMBER, importers=NUMBER),
+        )),
     ))),
     "refs": record(refs=many(REF)),
     "explain": record(
