@@ -84,7 +84,18 @@ def analyse(root: Path, tell: Tell = _quiet, config: Config | None = None) -> An
     found.skipped = sorted([*found.skipped, *unreadable])
     analysis = _analysed(root, config, found, facts, ids, found.names, None)
     analysis.tell = tell
+    _check(analysis)
     return analysis
+
+
+def _check(analysis: Analysis) -> None:
+    """Raises `ConfigError` where `ssot.toml` names what the tree does not have."""
+    for name in analysis.config.live:
+        if not analysis.project.exists(name):
+            raise ConfigError(f"[liveness] roots: there is no module {name!r}")
+    for folder in analysis.config.source_roots:
+        if not (analysis.root / folder).is_dir():
+            raise ConfigError(f"[tree] source_roots: there is no folder {folder!r}")
 
 
 def analyse_revision(root: Path, revision: str, config: Config | None = None) -> Analysis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import io
 import json
 import os
 import signal
@@ -17,8 +18,13 @@ from ssot import config as configuration
 from ssot import git
 from ssot.analysis import Analysis, analyse, analyse_revision
 from ssot.errors import ConfigError, Refused, SsotError
+from ssot.show.jsontext import as_text
 from ssot.show.progress import progress
 
+_RELATIONS = (
+    "canonical", "ghost", "alias", "re_export", "test_double", "interface", "subclass", "adapter",
+    "factory", "other_role", "core", "rival",
+)  # fmt: skip
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -29,6 +35,9 @@ def _stop(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done; 1: a violation or a refusal; 2: it cannot run."""
     gc.disable()  # a command ends soon, and what it reads is looked through again and again
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may be no text
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -78,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - a statement for eac
     one = add("audit", _audit, "list what plays each role, who uses it, and how")
     one.add_argument("--role", action="append", help="only this role")
     one.add_argument("--area", action="append", choices=configuration.AREAS, help="only this area")
-    one.add_argument("--relation", action="append", help="only members of this relation")
+    one.add_argument("--relation", action="append", choices=_RELATIONS,
+                     help="only members of this relation")  # fmt: skip
     one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
     one = add("refs", _refs, "list every reference to symbols or modules")
     one.add_argument("what", nargs="+", metavar="SYMBOL|MODULE")
@@ -154,7 +164,7 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(as_text(value))
 
 
 def _roles(analysis: Analysis, wanted: Sequence[str] | None) -> dict[str, configuration.Role]:
@@ -241,13 +251,14 @@ def _refs(options: argparse.Namespace) -> int:
     analysis = _analysed(options)
     symbols = {one for one in options.what if ":" in one}
     modules = {one for one in options.what if ":" not in one}
+    homes = modules | {one.partition(":")[0] for one in symbols}
     for name in modules:
         if not analysis.project.exists(name) and not analysis.project.ours(name):
             raise ConfigError(
                 f"there is no module {name!r} in this tree; write a symbol as module:Name"
             )
     readings = readings_of(analysis, analysis.config.roles)
-    references = References(readings, symbols, modules)
+    references = References(readings, symbols, homes)
     files = files_where(analysis, references.questions())
     readings.prepare(path for paths in files for path in paths)
     found = references.find(*files)
@@ -261,10 +272,11 @@ def _refs(options: argparse.Namespace) -> int:
         print(
             f"{one.path}:{one.line}: {one.kind} {one.module}{name} ({one.place}) -> {one.target}{via}"
         )
-    importing = [one for one in found if one.kind in IMPORTING]
+    meant = [one for one in found if one.target in symbols or one.module in modules]
+    importing = [one for one in meant if one.kind in IMPORTING]
     print(
         f"{len(importers(importing))} files import it in {len(statements(importing))} statements; "
-        f"{len(found) - len(importing)} other references"
+        f"{len(meant) - len(importing)} other references"
     )
     return 0
 

@@ -142,7 +142,19 @@ class _Definitions:
         for name, role in sorted(self._audit.roles.items()):
             yield from self._members(name, role)
             yield from self._references(name, role)
+            yield from self._listed(role)
             yield from self._texts(name, role)
+
+    def _listed(self, role: RoleAudit) -> Iterator[Definition]:
+        """Classes that have a name out of a list."""
+        for title, listed in self._name_lists(role).items():
+            defined = frozenset(
+                (module.path, one.name) for module, one in self._audit.search.classes()
+                if one.name.rpartition(".")[2] in listed
+            )  # fmt: skip
+            names = frozenset((path, path) for path, _ in defined)
+            yield Definition("classes", f"of {title}", defined)
+            yield Definition("files", f"that define {title}", names)
 
     # -- tests --------------------------------------------------------------------------------
 
@@ -252,7 +264,11 @@ class _Definitions:
     def _name_lists(self, role: RoleAudit) -> dict[str, frozenset[str]]:
         found = dict(self._lists)
         names = {member.name for member in role.members}
-        for path in self._audit.readings.read():
+        needles = [name.rpartition(".")[2].encode(errors="surrogateescape") for name in names]
+        for path in sorted(self._project.by_path):
+            data = self._audit.analysis.read(path)
+            if sum(needle in data for needle in needles) < 2:
+                continue
             for one in self._audit.readings.deep(path).collections:
                 held = {item.rpartition(".")[2].rpartition(":")[2] for item in one.items}
                 if len(held & names) > 1:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import tokenize
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from ssot.errors import ConfigError
 from ssot.roles.audit import Audit
 from ssot.rules import RULES, Violation
 from ssot.rules.resurrected import resurrected
+from ssot.show.jsontext import as_text
 
 FILE = "ssot-baseline.json"
 SCHEMA = "ssot.baseline/1"
@@ -52,7 +55,7 @@ class Baseline:
             if count > 0:
                 rules.setdefault(rule, {})[key] = count
         document = {"schema": SCHEMA, "violations": rules, "retired": sorted(self.retired)}
-        (root / FILE).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (root / FILE).write_text(as_text(document) + "\n", "utf-8")
 
 
 @dataclass
@@ -107,9 +110,27 @@ def _allows(lines: list[str], one: Violation) -> bool:
             text = lines[number - 1]
             if number == one.line or text.lstrip().startswith("#"):
                 found = _ALLOW.search(text)
-                if found and one.rule in re.split(r"[,\s]+", found[1]):
+                if (
+                    found
+                    and one.rule in re.split(r"[,\s]+", found[1])
+                    and _is_comment(lines, number)
+                ):
                     return True
     return False
+
+
+def _is_comment(lines: list[str], number: int) -> bool:
+    """The words are in a comment of a line, and not in a string."""
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        return any(
+            token.type == tokenize.COMMENT
+            and token.start[0] == number
+            and _ALLOW.search(token.string)
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        )
+    except (tokenize.TokenError, SyntaxError):
+        return True  # of a file that cannot be read nobody knows better
 
 
 def judge(audit: Audit, baseline: Baseline) -> Verdict:

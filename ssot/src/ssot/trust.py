@@ -33,7 +33,8 @@ def test_functions(facts: Facts) -> list[str]:
     """Test functions that pytest collects from a file, by dotted name."""
     found = [one.name for one in facts.functions if one.name.startswith("test")]
     for one in facts.classes:
-        if one.name.startswith("Test") or any(base.endswith("TestCase") for base in one.bases):
+        last = one.name.rpartition(".")[2]
+        if last.startswith("Test") or any(base.endswith("TestCase") for base in one.bases):
             found += [f"{one.name}.{m.name}" for m in one.methods if m.name.startswith("test")]
     return found
 
@@ -149,15 +150,23 @@ class _Judge:
         return found
 
     def _tests(self) -> Iterator[tuple[Defined, list[ast.expr]]]:
-        for node in self._tree.body:
+        return self._tests_in(self._tree.body, [])
+
+    def _tests_in(
+        self, body: list[ast.stmt], marks: list[ast.expr]
+    ) -> Iterator[tuple[Defined, list[ast.expr]]]:
+        for node in body:
             if isinstance(node, Defined) and node.name.startswith("test"):
-                yield node, node.decorator_list
+                yield node, [*node.decorator_list, *marks]
             elif isinstance(node, ast.ClassDef):
                 case = any(dotted(base).endswith("TestCase") for base in node.bases)
                 if node.name.startswith("Test") or case:
-                    for one in node.body:
-                        if isinstance(one, Defined) and one.name.startswith("test"):
-                            yield one, [*one.decorator_list, *node.decorator_list]
+                    yield from self._tests_in(node.body, [*node.decorator_list, *marks])
+            elif isinstance(node, ast.If | ast.Try | ast.With):
+                for part in ("body", "orelse", "handlers", "finalbody"):
+                    yield from self._tests_in(getattr(node, part, []), marks)
+            elif isinstance(node, ast.ExceptHandler):
+                yield from self._tests_in(node.body, marks)
 
     def _skipped_whole(self) -> Distrust | None:
         for node in self._tree.body:

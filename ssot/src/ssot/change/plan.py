@@ -178,9 +178,22 @@ class _Planner:
         module, _, name = symbol.partition(":")
         found = {one.path for one in self._importing[symbol]}
         found |= self._taken_from_above(module, name)
+        by_names = {
+            one.path for other in self._of("alias", "re_export") if symbol in other.targets
+            for one in self._importing[other.symbol]
+        }  # fmt: skip
+        made = {one.path for one in self._role.constructions if one.target == symbol}
+        found |= made - by_names  # who has it by a second name follows when that name goes
+        last = re.escape(f"{module.rpartition('.')[2]}.{name}")
+        by_package = re.compile(rf"\b{last}\b".encode(errors="surrogateescape"))
+        above = module.rpartition(".")[0]
+        while above:  # `import package` and `package.module.Name`
+            found |= {path for path in self._opened[above]
+                      if by_package.search(self._analysis.read(path)) is not None}  # fmt: skip
+            above = above.rpartition(".")[0]
         for path in self._opened[module]:
             data = self._analysis.read(path)
-            if name.encode() in data:
+            if name.encode(errors="surrogateescape") in data:
                 found.add(path)
         own = self._project.modules.get(module)
         return found - ({own.path} if own else set())
@@ -235,7 +248,9 @@ class _Planner:
     def _told_outside(self, member: Member) -> list[Difference]:
         """Files that are neither code nor documents, and name a member or run its module."""
         module, name = re.escape(member.module), re.escape(member.name)
-        pattern = re.compile(rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))".encode())
+        pattern = re.compile(
+            rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))".encode(errors="surrogateescape")
+        )
         found: list[Difference] = []
         for path, data in self._outside.items():
             for one in pattern.finditer(data):
@@ -363,7 +378,7 @@ class _Planner:
             and (one.target == member.symbol or (one.module == member.module
                  and (one.name or member.name).partition(".")[0] == member.name))
         })  # fmt: skip
-        shown = f"from {member.module} import {member.name}".encode()
+        shown = f"from {member.module} import {member.name}".encode(errors="surrogateescape")
         texts = [one.path for one in self._analysis.found.texts]
         paths = sorted({*paths, *(p for p in texts if shown in self._analysis.read(p))})
         old = Target("symbol", member.module, member.name)
@@ -624,7 +639,11 @@ class _Planner:
 
     def _taken_from_above(self, package: str, name: str) -> set[str]:
         """Files that say `package.name` because an import of a module beneath it binds the package."""
-        dotted = re.compile(rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)".encode())
+        dotted = re.compile(
+            rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)".encode(
+                errors="surrogateescape"
+            )
+        )
         return {
             path for path in self._opened_above[package]
             if dotted.search(self._analysis.read(path)) is not None
@@ -634,7 +653,10 @@ class _Planner:
         """The first line in which a file's code names something as an attribute or in a string
         (`plainly`: or by itself); 0 if none does."""
         data = self._analysis.read(path)
-        if name.encode() not in data or self._project.by_path[path].facts.error is not None:
+        if (
+            name.encode(errors="surrogateescape") not in data
+            or self._project.by_path[path].facts.error is not None
+        ):
             return 0
         for node in ast.walk(parse(data)):
             match node:
@@ -646,7 +668,7 @@ class _Planner:
 
     def _followers(self, module: Module, name: str, renamed: str) -> Iterator[Edit]:
         """Strings elsewhere that look a name up in this file."""
-        needle = f"{module.name}.{name}".encode()
+        needle = f"{module.name}.{name}".encode(errors="surrogateescape")
         old = Target("symbol", module.name, name)
         new = Target("symbol", module.name, renamed)
         for path, other in self._project.by_path.items():

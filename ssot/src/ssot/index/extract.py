@@ -10,7 +10,7 @@ import ast
 import bisect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from ssot.index.facts import (
 from ssot.index.newer import read_lines
 
 _IMPORT = re.compile(rb"^[^\n#]*\bimport\b", re.MULTILINE)
-_ATTRIBUTE = re.compile(rb"\bself\.(\w+)\s*(?::[^=\n]*)?=[^=]")
+_ATTRIBUTE = re.compile(rb"\bself\.(\w+)(?=\s*(?:,\s*(?:self\.)?\w+\s*)*(?::[^=\n]*)?=[^=])")
 _DYNAMIC = (b"exec(", b"sys.modules[__name__]", b"vars()[", b"locals()[", b"setattr(sys.modules")
 """By these, too, a module may get names that no statement binds."""
 _SERVED = frozenset(
@@ -164,6 +164,8 @@ class _Reader:
 
     def read(self, tree: ast.Module) -> Facts:
         self._body(tree.body, Where("module", ""))
+        if b":=" in self._data:
+            self._walruses(tree)
         if b"import_module" in self._data or b"__import__" in self._data:
             self._by_call(tree)
         if any(text in self._data for text in _DYNAMIC) or any(
@@ -186,6 +188,11 @@ class _Reader:
                     for n, (head, (methods, names, decorators, notes)) in enumerate(self.classes)
                 ),
                 functions=self.functions,
+                assigned=(
+                    (one.name, str(one.value).rpartition(".")[2])
+                    for one in self.bindings
+                    if one.kind == "assign" and one.value
+                ),
             )
         )
 
@@ -215,10 +222,10 @@ class _Reader:
             case ast.ClassDef():
                 self._class(node, context)
             case ast.If():
-                checking = dotted(node.test).rpartition(".")[2] == "TYPE_CHECKING"
-                inner = context.but(type_checking=True) if checking else context
-                self._body(node.body, inner)
-                self._body(node.orelse, context)
+                checked = checking(node.test, self._checking_names())
+                inner = context.but(type_checking=True)
+                self._body(node.body, inner if checked == "body" else context)
+                self._body(node.orelse, inner if checked == "orelse" else context)
             case ast.Try() | ast.TryStar():
                 self._try(node, context)
             case ast.With() | ast.AsyncWith() | ast.For() | ast.AsyncFor() | ast.While():
@@ -228,6 +235,8 @@ class _Reader:
                 self._body(getattr(node, "orelse", []), context)
             case ast.Match():
                 for case in node.cases:
+                    if at_module:
+                        self._bind_pattern(case.pattern)
                     self._body(case.body, context)
             case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
                 if at_module:
@@ -237,6 +246,28 @@ class _Reader:
             case ast.Global() if context.place == "function":
                 self.bindings += [Binding(name, node.lineno, "other", "", False)
                                   for name in node.names]  # fmt: skip
+
+    def _checking_names(self) -> set[str]:
+        """What TYPE_CHECKING is called here."""
+        renamed = {
+            one.as_name for one in self.imports if one.name == "TYPE_CHECKING" and one.as_name
+        }
+        return {"TYPE_CHECKING", *renamed}
+
+    def _bind_pattern(self, pattern: ast.pattern) -> None:
+        for one in ast.walk(pattern):
+            name = (
+                getattr(one, "rest", None)
+                if isinstance(one, ast.MatchMapping)
+                else getattr(one, "name", None)
+            )
+            if isinstance(name, str):
+                self.bindings.append(Binding(name, pattern.lineno, "other", "", False))
+
+    def _walruses(self, tree: ast.Module) -> None:
+        for node, where in walk_scopes(tree):
+            if isinstance(node, ast.NamedExpr) and where.place == "module":
+                self.bindings.append(Binding(node.target.id, node.lineno, "other", "", False))
 
     def _import(self, node: ast.Import | ast.ImportFrom, context: Where) -> None:
         shared = (context.guard, context.type_checking, context.scope, context.handler)
@@ -344,7 +375,7 @@ class _Reader:
 
     def _by_call(self, tree: ast.Module) -> None:
         calls = re.finditer(rb"import_module|__import__", self._data)
-        for node, where in walk_scopes(tree, [self._line(one.start()) for one in calls]):
+        for node, where, line in walk_lines(tree, [self._line(one.start()) for one in calls]):
             if not isinstance(node, ast.Call):
                 continue
             if dotted(node.func).rpartition(".")[2] not in ("import_module", "__import__"):
@@ -361,7 +392,7 @@ class _Reader:
                             continue  # of which package is known only when it runs
                     self.imports.append(
                         Import(
-                            node.lineno,
+                            line,
                             "importlib",
                             name.lstrip("."),
                             None,
@@ -400,7 +431,8 @@ class _Reader:
 
     def _export(self, value: ast.expr | None, *, more: bool) -> None:
         names = [
-            one.value for one in getattr(value, "elts", [])
+            one.value for items in (ast.walk(value) if value is not None else ())
+            if isinstance(items, ast.List | ast.Tuple | ast.Set) for one in items.elts
             if isinstance(one, ast.Constant) and isinstance(one.value, str)
         ]  # fmt: skip
         self.exported = [*(self.exported or []), *names] if more else names
@@ -435,20 +467,29 @@ def walk_scopes(
     tree: ast.Module, lines: list[int] | None = None
 ) -> Iterator[tuple[ast.AST, Where]]:
     """Every node with where it stands, in the order of the text; of statements with these lines."""
-    stack: list[tuple[ast.AST, Where]] = [(tree, Where("module", ""))]
+    return ((node, where) for node, where, _ in walk_lines(tree, lines))
+
+
+def walk_lines(
+    tree: ast.Module, lines: list[int] | None = None
+) -> Iterator[tuple[ast.AST, Where, int]]:
+    """The same, also with the first line of the statement."""
+    stack: list[tuple[ast.AST, Where, int]] = [(tree, Where("module", ""), 1)]
     while stack:
-        node, where = stack.pop()
+        node, where, line = stack.pop()
+        if isinstance(node, ast.stmt | ast.ExceptHandler):
+            line = node.lineno
         if (
             lines is not None
             and isinstance(node, ast.stmt)
             and not _any_between(lines, node.lineno, node.end_lineno or node.lineno)
         ):
             continue
-        yield node, where
+        yield node, where, line
         if isinstance(node, _OPENING):
-            stack.extend(reversed(list(_below(node, where))))
+            stack.extend([(*one, line) for one in reversed(list(_below(node, where)))])
         else:
-            stack.extend([(one, where) for one in reversed(children(node))])
+            stack.extend([(one, where, line) for one in reversed(children(node))])
 
 
 _OPENING = (
@@ -503,9 +544,11 @@ def _below(node: ast.AST, where: Where) -> Iterator[tuple[ast.AST, Where]]:
                 for one in parts:
                     if isinstance(one, ast.AST):
                         yield one, inner if field == "body" else where
-        case ast.If() if dotted(node.test).rpartition(".")[2] == "TYPE_CHECKING":
-            yield from ((one, where.but(type_checking=True)) for one in node.body)
-            yield from ((one, where) for one in node.orelse)
+        case ast.If() if (checked := checking(node.test, {"TYPE_CHECKING"})) is not None:
+            yield node.test, where
+            inner = where.but(type_checking=True)
+            yield from ((one, inner if checked == "body" else where) for one in node.body)
+            yield from ((one, inner if checked == "orelse" else where) for one in node.orelse)
         case ast.Try() | ast.TryStar():
             yield from ((one, where.but(guard=guard_of(node, where.guard))) for one in node.body)
             for handler in node.handlers:
@@ -514,6 +557,16 @@ def _below(node: ast.AST, where: Where) -> Iterator[tuple[ast.AST, Where]]:
             yield from ((one, where) for one in [*node.orelse, *node.finalbody])
         case _:
             yield from ((one, where) for one in children(node))
+
+
+def checking(test: ast.expr, names: Collection[str]) -> str | None:
+    """Which part of an `if` only type checkers read: `body`, `orelse`, or None."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return "orelse" if checking(operand, names) == "body" else None
+        case ast.BoolOp(op=ast.And(), values=values):
+            return "body" if any(checking(one, names) == "body" for one in values) else None
+    return "body" if dotted(test).rpartition(".")[2] in names else None
 
 
 def guard_of(node: ast.Try | ast.TryStar, around: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-VERSION = 9
+VERSION = 11
 """Of the shapes and of what fills them: caches of another are thrown away."""
 
 
@@ -113,8 +113,8 @@ class Function(NamedTuple):
 
 
 Record = tuple[
-    tuple[int, str] | None, tuple[tuple[Any, ...], ...], tuple[ClassHead, ...], bool, bool, str,
-    str | None, bytes,
+    tuple[int, str] | None, tuple[tuple[Any, ...], ...], tuple[ClassHead, ...], bool, bool,
+    tuple[tuple[str, str], ...], str, str | None, bytes,
 ]  # fmt: skip
 """What `Facts` are kept as; the last is a record of its own, of what is seldom asked for."""
 
@@ -129,6 +129,7 @@ def record(
     serves: bool = False,
     classes: Iterable[tuple[ClassHead, ClassDetails]] = (),
     functions: Iterable[Function] = (),
+    assigned: Iterable[tuple[str, str]] = (),
     read_by: str = "ast",
     newer: str | None = None,
 ) -> Record:
@@ -140,7 +141,8 @@ def record(
     )  # fmt: skip
     heads = tuple(head for head, _ in classes)
     return (
-        error, plain(imports), heads, dynamic, serves, read_by, newer, marshal.dumps(rest),
+        error, plain(imports), heads, dynamic, serves, tuple(assigned), read_by, newer,
+        marshal.dumps(rest),
     )  # fmt: skip
 
 
@@ -150,7 +152,7 @@ class Facts:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.error, self.raw_imports, self._heads, self.dynamic, self.serves = record[:5]
-        self.read_by, self.newer = record[5:7]
+        self.assigned, self.read_by, self.newer = record[5:8]
 
     error: tuple[int, str] | None
     """Why there is no syntax tree: (line, message), or None."""
@@ -160,6 +162,8 @@ class Facts:
     """Names may come to be by a module `__getattr__` or writes to `globals()`."""
     serves: bool
     """It makes an application object that a server runs."""
+    assigned: tuple[tuple[str, str], ...]
+    """Names at module level that are bound to another name: (name, last part of the other)."""
     read_by: str
     """`ast`, `libcst` (a newer Python wrote it) or `lines`."""
     newer: str | None
@@ -177,7 +181,7 @@ class Facts:
 
     @cached_property
     def _rest(self) -> tuple[Any, ...]:
-        return marshal.loads(self.record[7])
+        return marshal.loads(self.record[8])
 
     @property
     def raw_bindings(self) -> tuple[tuple[Any, ...], ...]:
@@ -193,6 +197,10 @@ class Facts:
     def exported(self) -> tuple[str, ...] | None:
         """`__all__`, as far as it is written out."""
         return self._rest[1]
+
+    @property
+    def function_names(self) -> tuple[str, ...]:
+        return tuple(one[0] for one in self._rest[2])
 
     @property
     def functions(self) -> tuple[Function, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,23 @@ from typing import Any
 
 from ssot.index.facts import Binding, Facts, Import, record
 
+try:
+    import resource
+except ImportError:  # not everywhere
+    resource = None
+
 _STATEMENT = re.compile(
     rb"^(?P<indent>[ \t]*)(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]+"
     rb"(?:\((?P<block>[^)]*)\)|(?P<names>[^\n#;]+))|import[ \t]+(?P<modules>[^\n#;]+))",
     re.MULTILINE,
 )
 _DEFINED = re.compile(rb"^(?:async[ \t]+)?(?P<kind>def|class)[ \t]+(?P<name>\w+)", re.MULTILINE)
-_SECONDS = 120.0
+_SECONDS = 10
+"""For one file, and how much memory: a parser that goes astray ends with its process."""
+_BYTES = 2 * 1024**3
+_NOT_NEWER = ("MemoryError", "maximum recursion", "too many nested", "source code string cannot contain null",
+              "it is nested too deeply", "the parser crashes", "(unicode error)", "encoding problem")  # fmt: skip
+"""Begins of messages of files that are nothing new, only too much."""
 Found = tuple[str, list[tuple[int, str, str, str | None, str | None, int, bool]]]
 """The least version, and imports: line, kind, module, name, as, level, at module level."""
 
@@ -80,7 +91,10 @@ def _names(found: re.Match[bytes]) -> list[tuple[str, str | None, str | None]]:
 
 def reread(files: Mapping[str, tuple[bytes, Facts]]) -> dict[str, Facts]:
     """Read files (by whatever key) that could not be parsed once more; those that are newer."""
-    waiting = dict(files)
+    waiting = {
+        key: (data, facts) for key, (data, facts) in files.items()
+        if facts.error is None or not facts.error[1].startswith(_NOT_NEWER)
+    }  # fmt: skip
     result: dict[str, Facts] = {}
     while waiting:
         answers = _ask([(key, data) for key, (data, _) in waiting.items()])
@@ -100,14 +114,10 @@ def reread(files: Mapping[str, tuple[bytes, Facts]]) -> dict[str, Facts]:
 
 
 def _ask(files: list[tuple[str, bytes]]) -> list[tuple[str, Found | None]]:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "ssot.index.newer"], input=marshal.dumps(files),
-            capture_output=True, check=False, timeout=_SECONDS,
-        )  # fmt: skip
-        out = done.stdout
-    except subprocess.TimeoutExpired as error:
-        out = error.stdout or b""
+    out = subprocess.run(
+        [sys.executable, "-m", "ssot.index.newer"], input=marshal.dumps(files),
+        capture_output=True, check=False,
+    ).stdout  # fmt: skip
     answers: list[tuple[str, Found | None]] = []
     while len(out) >= 8:
         size = int.from_bytes(out[:8], "big")
@@ -120,7 +130,11 @@ def _ask(files: list[tuple[str, bytes]]) -> list[tuple[str, Found | None]]:
 
 def main() -> None:
     """Answer one file after the other, so that those before a crash are known."""
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
     for key, data in marshal.loads(sys.stdin.buffer.read()):
+        if hasattr(signal, "alarm"):
+            signal.alarm(_SECONDS)
         answer = marshal.dumps((key, _read(data)))
         sys.stdout.buffer.write(len(answer).to_bytes(8, "big") + answer)
         sys.stdout.buffer.flush()
@@ -135,18 +149,37 @@ def _read(data: bytes) -> Found | None:
         lines = wrapper.resolve(PositionProvider)
     except Exception:  # its parser meets anything here
         return None
-    version = "3.12"
+    versions: set[str] = set()
     imports: list[tuple[int, str, str, str | None, str | None, int, bool]] = []
     for node, outside in _walk(wrapper.module, True):
         name = type(node).__name__
-        if name == "TypeParam" and getattr(node, "default", None) is not None:
-            version = max(version, "3.13")
-        elif name.startswith("TemplatedString"):
-            version = max(version, "3.14")
-        elif name in ("Import", "ImportFrom"):
+        versions.add(_since(cst, wrapper.module, node, name))
+        if name in ("Import", "ImportFrom"):
             line = lines[node].start.line
             imports += [(line, *one, outside) for one in _imported(cst, node)]
-    return version, imports
+    # What this parser takes, and nothing in it is known to be new, no Python may take.
+    newest = max(
+        versions, key=lambda version: [int(part or 0) for part in version.split(".")], default=""
+    )
+    return (newest, imports) if newest else None
+
+
+def _since(cst: Any, module: Any, node: Any, name: str) -> str:
+    """The version that brought a node's syntax, if that is newer than this interpreter may be; or ''."""
+    match name:
+        case "TypeAlias" | "TypeParameters":
+            return "3.12"
+        case "TypeParam" if getattr(node, "default", None) is not None:
+            return "3.13"
+        case "FormattedStringExpression":
+            inner = module.code_for_node(node.expression)
+            return "3.12" if any(mark in inner for mark in ("\\", "#", "\n", '"', "'")) else ""
+        case "ExceptHandler" | "ExceptStarHandler":
+            kinds = node.type
+            bare = isinstance(kinds, cst.Tuple) and not kinds.lpar
+            return "3.14" if bare and node.name is None else ""
+        case _:
+            return "3.14" if name.startswith("TemplatedString") else ""
 
 
 def _walk(node: Any, outside: bool) -> Iterator[tuple[Any, bool]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def _edges(project: Project) -> dict[str, set[str]]:
         key: set(_parents(project, module.name)) for key, module in project.modules.items()
     }
     known: dict[str, list[str]] = {}
-    for module, one, base, _ in project.imports:
+    for module, one, base, target in project.imports:
         if one.type_checking or not base:
             continue
         if base not in known:
@@ -63,15 +64,9 @@ def _edges(project: Project) -> dict[str, set[str]]:
         edges = found[module.key]
         edges.update(known[base])
         if one.kind == "from":
-            below = f"{base}.{one.name}"
-            if below in project.modules and (one.name or "") not in _names(project, base):
-                edges.add(below)
+            if target.kind == "module":
+                edges.update(_with_parents(project, target.module))
     return found
-
-
-def _names(project: Project, name: str) -> Iterable[str]:
-    module = project.modules.get(name)
-    return () if module is None else module.names
 
 
 def _with_parents(project: Project, name: str) -> Iterator[str]:
@@ -110,10 +105,18 @@ def _declared(root: Path) -> Iterator[str]:
     tables += [project.get("scripts"), project.get("gui-scripts"), poetry.get("scripts")]
     points = project.get("entry-points")
     tables += cast("dict[str, Any]", points).values() if isinstance(points, dict) else []
+    plugins = poetry.get("plugins")
+    tables += cast("dict[str, Any]", plugins).values() if isinstance(plugins, dict) else []
+    yield from _in_setup(root)
     for table in tables:
         if isinstance(table, dict):
-            places = cast("dict[str, Any]", table).values()
-            yield from (str(place).partition(":")[0].strip() for place in places)
+            for place in cast("dict[str, Any]", table).values():
+                named = (
+                    cast("dict[str, Any]", place).get("reference")
+                    if isinstance(place, dict)
+                    else place
+                )
+                yield str(named).partition(":")[0].strip()
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(root / "setup.cfg", "utf-8")
@@ -122,3 +125,17 @@ def _declared(root: Path) -> Iterator[str]:
                 yield line.partition("=")[2].partition(":")[0].strip()
     except (OSError, UnicodeDecodeError, configparser.Error):
         return
+
+
+_ENTRY_POINT = re.compile(
+    r"[\"'][\w.-]+\s*=\s*([A-Za-z_][\w.]*)\s*:\s*[A-Za-z_][\w.]*\s*(?:\[.*\])?[\"']"
+)
+
+
+def _in_setup(root: Path) -> Iterator[str]:
+    """Modules of the entry points that a `setup.py` writes out."""
+    try:
+        text = (root / "setup.py").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    yield from (found[1] for found in _ENTRY_POINT.finditer(text))

@@ -208,7 +208,13 @@ class Project:
             return Target(found.kind, base, name)
         bindings = module.bindings(name)
         if bindings and any(binding.kind != "declared" for binding in bindings):
-            return self.bound(module, best(bindings), seen)
+            found = self.bound(module, best(bindings), seen)
+            made = any(one.kind in ("class", "def", "call", "other") for one in bindings)
+            if (
+                found.kind == "circle" and made
+            ):  # an import of itself, as in `if __name__ == "__main__"`
+                return Target("symbol", base, name)
+            return found
         below = f"{base}.{name}"
         if (module.is_package or base in self.packages) and self.exists(below):
             return Target("module", below)
@@ -371,8 +377,8 @@ class Project:
 
     @cached_property
     def missing(self) -> list[Imported]:
-        """Those that name what the project does not have."""
-        return [one for one in self.imports if one.target.kind == "missing"]
+        """Those that name what the project does not have, or has only in a circle of re-exports."""
+        return [one for one in self.imports if one.target.kind in ("missing", "circle")]
 
 
 def _through(module: Module, found: Target) -> Target:

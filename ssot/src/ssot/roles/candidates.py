@@ -130,9 +130,19 @@ class Search:
         return math.log((len(self._all) + 1) / (len(self._with_method.get(method, ())) + 0.5))
 
     def symbols(self, name: str) -> set[str]:
-        """All classes of a (dotted) name."""
+        """All classes and functions of a (dotted) name."""
         found = (self._all[number] for number in self._called.get(name.rpartition(".")[2], ()))
-        return {f"{module.key}:{one.name}" for module, one in found if one.name == name}
+        classes = {f"{module.key}:{one.name}" for module, one in found if one.name == name}
+        return classes | self._functions.get(name, set())
+
+    @cached_property
+    def _functions(self) -> dict[str, set[str]]:
+        """Functions at module level by name."""
+        found: dict[str, set[str]] = {}
+        for module in self._project.modules.values():
+            for name in module.facts.function_names:
+                found.setdefault(name, set()).add(f"{module.key}:{name}")
+        return found
 
     def classes(self) -> Iterator[tuple[Module, Class]]:
         """Every class of the tree."""
@@ -210,11 +220,14 @@ class Search:
 
     @cached_property
     def _renamed(self) -> dict[str, set[str]]:
-        """Names under which imports bind other names."""
+        """Names under which imports and assignments bind other names."""
         found: dict[str, set[str]] = {}
         for _, one, _, target in self._project.imports:
             if one.as_name and target.kind == "symbol":
                 found.setdefault(one.name or "", set()).add(one.as_name)
+        for module in self._project.modules.values():
+            for name, other in module.facts.assigned:
+                found.setdefault(other, set()).add(name)
         return found
 
 

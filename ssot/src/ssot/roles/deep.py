@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
-from ssot.index.extract import Where, children, dotted, flags, parse, signature, walk_scopes
+from ssot.index.extract import Where, children, dotted, flags, parse, signature, walk_lines
 from ssot.index.facts import plain
 
 _BROAD = frozenset({"Exception", "BaseException", "AttributeError", "TypeError"})
@@ -162,6 +162,8 @@ def read_deep(data: bytes, events: frozenset[str]) -> Deep:
 _DEFINING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 _LOOKED_AT = _DEFINING | {
     ast.Module, ast.Try, ast.TryStar, ast.Call, ast.Assign, ast.AnnAssign, ast.Constant, ast.Attribute,
+    ast.AugAssign, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.NamedExpr, ast.ExceptHandler,
+    ast.Nonlocal, ast.Delete, ast.MatchAs, ast.Name,
 }  # fmt: skip
 
 
@@ -228,6 +230,7 @@ class _DeepReader:
         self.texts: list[Text] = []
         self.uses: list[Use] = []
         self.collections: list[Collection] = []
+        self._line = 1
         self._docs: set[int] = set()
         self._patching: set[int] = set()
         self._swallowing: list[tuple[int, int]] = []
@@ -235,10 +238,11 @@ class _DeepReader:
     def read(self, tree: ast.Module) -> Deep:
         self._tree = tree
         functions, inners = {"": ""}, {"": ""}
-        for node, where in walk_scopes(tree):
+        for node, where, line in walk_lines(tree):
             kind = node.__class__
             if kind not in _LOOKED_AT:
                 continue
+            self._line = line
             scope = where.scope
             if kind in _DEFINING:
                 made = cast("ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef", node)
@@ -284,6 +288,26 @@ class _DeepReader:
                 self._call(node, function, inner)
             case ast.Assign() | ast.AnnAssign():
                 self._assign(node, where, function, inner)
+            case ast.Name(id=name, ctx=ast.Load()) if (
+                name.isupper() and name.lower() in self._events
+            ):
+                self._use(node, name.lower(), function, inner)
+            case (
+                ast.AugAssign()
+                | ast.For()
+                | ast.AsyncFor()
+                | ast.With()
+                | ast.AsyncWith()
+                | ast.NamedExpr()
+                | ast.ExceptHandler()
+                | ast.Nonlocal()
+                | ast.MatchAs()
+            ):
+                for name in _bound_by(node):
+                    outer = (
+                        function.rpartition(".")[0] if isinstance(node, ast.Nonlocal) else function
+                    )
+                    self.assigns.append(Assign(self._line, outer, inner, name, "?", ""))
             case ast.Constant(value=str(text)):
                 self._text(node, text, where, function, inner)
             case ast.Attribute(attr=attr) if attr.lower() in self._events:
@@ -338,8 +362,8 @@ class _DeepReader:
             for one in node.args
         ]
         arguments += [(one.arg or "**", chain(one.value)) for one in node.keywords]
-        line = node.lineno
-        swallowed = any(first <= line <= last for first, last in self._swallowing)
+        line = self._line
+        swallowed = any(first <= node.lineno <= last for first, last in self._swallowing)
         text = chain(node.func)
         self.calls.append(Call(line, function, inner, text, tuple(arguments), swallowed))
         if node.args and _patches(text):
@@ -365,8 +389,13 @@ class _DeepReader:
         for target in targets:
             name = dotted(target) if isinstance(target, ast.Name | ast.Attribute) else ""
             if not name:
+                for one in ast.walk(target):
+                    if isinstance(one, ast.Name | ast.Attribute) and isinstance(one.ctx, ast.Store):
+                        self.assigns.append(
+                            Assign(node.lineno, function, inner, dotted(one), "?", "")
+                        )
                 continue
-            value = chain(node.value) if node.value is not None else ""
+            value = _assigned_value(node.value)
             self.assigns.append(Assign(node.lineno, function, inner, name, value, kind))
             if where.place != "function" and isinstance(target, ast.Name):
                 items = tuple(_items(node.value))
@@ -384,7 +413,8 @@ class _DeepReader:
             if text in self._events:
                 self._use(node, text, function, inner)
         if kind == "doc" or "." in text or "/" in text:
-            self.texts.append(Text(node.lineno, function, inner, text, kind, where.place))
+            line = node.lineno if kind == "doc" else self._line
+            self.texts.append(Text(line, function, inner, text, kind, where.place))
 
     def _use(self, node: ast.AST, event: str, function: str, inner: str) -> None:  # noqa: PLR0912 - one row for each kind of syntax
         """Follow a value outwards: how it leaves."""
@@ -430,8 +460,14 @@ class _DeepReader:
                 case ast.Yield() | ast.YieldFrom():
                     self._terminal(node, event, function, inner, sink or "yield")
                     return
-                case ast.Assign(targets=[ast.Name(id=name)]) if function and is_value:
-                    self._terminal(node, event, function, inner, self._leaves(parent, name) or sink)
+                case ast.Assign(targets=[ast.Name(id=name)]) if function:
+                    leaves = self._leaves(parent, name)
+                    self._terminal(
+                        node, event, function, inner, leaves or (sink if is_value else "")
+                    )
+                    return
+                case ast.Lambda() if sink:
+                    self._terminal(node, event, function, inner, sink)
                     return
                 case ast.Expr() | ast.Return() | ast.Assign() | ast.AnnAssign() | ast.withitem():
                     if sink:
@@ -462,8 +498,40 @@ class _DeepReader:
 
     def _terminal(self, node: ast.AST, event: str, function: str, inner: str, sink: str) -> None:
         if sink:
-            line: int = getattr(node, "lineno", 1)
-            self.uses.append(Use(line, function, inner, event, "terminal", sink))
+            self.uses.append(Use(self._line, function, inner, event, "terminal", sink))
+
+
+def _assigned_value(node: ast.expr | None) -> str:
+    """The chain of what is assigned; of `a if x else b` only where both say the same, or one is None."""
+    if node is None:
+        return ""
+    if isinstance(node, ast.IfExp):
+        one, other = chain(node.body), chain(node.orelse)
+        return one if other in (one, "None") else other if one == "None" else "?"
+    return chain(node)
+
+
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    """Names that a statement binds to what nobody can say."""
+    match node:
+        case ast.AugAssign(target=target) | ast.For(target=target) | ast.AsyncFor(target=target):
+            targets: list[ast.AST] = [target]
+        case ast.NamedExpr(target=target):
+            targets = [target]
+        case ast.With(items=items) | ast.AsyncWith(items=items):
+            targets = [one.optional_vars for one in items if one.optional_vars is not None]
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            yield name
+            return
+        case ast.Nonlocal(names=names):
+            yield from names
+            return
+        case _:
+            return
+    for target in targets:
+        for one in ast.walk(target):
+            if isinstance(one, ast.Name | ast.Attribute) and isinstance(one.ctx, ast.Store):
+                yield dotted(one)
 
 
 def _telling(decorator: ast.expr) -> str:

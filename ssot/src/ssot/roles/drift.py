@@ -81,8 +81,11 @@ class Drifts:
             module = self._project.by_path[path]
             types = self._readings.types(module)
             deep = self._readings.deep(path)
+            given = {one.target for one in deep.assigns}  # `thing.method = ...` makes one
             for call in deep.calls:
                 held, _, method = call.chain.rpartition(".")
+                if hasattr(object, method) or call.chain in given:
+                    continue
                 if not held or held in ("self", "cls", "super()") or "[" in held:
                     continue
                 of = types.of(held, call.function, call.inner)

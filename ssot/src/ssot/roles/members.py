@@ -258,7 +258,10 @@ class Inventory:
         """Members of which a function returns an instance."""
         types = self._readings.types(module)
         found: set[str] = set()
+        given = {one.name for one in made.parameters}
         for text in made.returned:
+            if text in given:
+                continue
             of = types.of(text, made.name, made.owner)
             if of is not None and of.symbol in real:
                 found.add(of.symbol)
@@ -340,6 +343,7 @@ class Inventory:
         paths = {self._project.modules[home].path for home in homes}
         paths.update(found.module.path for found in self._project.imports_of(homes))
         for module in (self._project.by_path[path] for path in sorted(paths)):
+            self._by_star(module, own, wanted)
             for name in module.names:
                 bindings = module.bindings(name)
                 for binding, target in self._meanings(module, bindings):
@@ -354,6 +358,11 @@ class Inventory:
                         relation = "re_export"
                     else:
                         continue
+                    known = self.members.get(f"{module.key}:{name}")
+                    if known is not None and binding.fallback and known.relation in (
+                        "alias", "re_export",
+                    ):  # fmt: skip
+                        continue  # what it is bound to where an import fails is not what it means
                     why = Evidence(f"bound to {target.symbol}", module.path, binding.line)
                     member = self._add(
                         module, name, binding.line, kind, relation, [why], [target.symbol]
@@ -361,6 +370,23 @@ class Inventory:
                     others = self._search.symbols(name) - {target.symbol}
                     member.lying = relation == "alias" and bool(others) and not binding.fallback
                 self._twice(module, name, bindings)
+
+    def _by_star(
+        self, module: Module, own: dict[str, Member], wanted: set[tuple[str, str]]
+    ) -> None:
+        """Names that a module has by a star, and offers."""
+        if not module.stars:
+            return
+        names = {*(module.facts.exported or ())}
+        names |= {member.name for member in own.values() if (module.name, member.name) in wanted}
+        for name in sorted(names - module.names.keys()):
+            target = self._project.lookup(module.name, name)
+            if target.symbol in own and target.module != module.name:
+                line = module.stars[-1].line
+                self._add(
+                    module, name, line, "import", "re_export",
+                    [Evidence(f"has {target.symbol} by a star", module.path, line)], [target.symbol],
+                )  # fmt: skip
 
     def _twice(self, module: Module, name: str, bindings: list[Binding]) -> None:
         own = self.classes()

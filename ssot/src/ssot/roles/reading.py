@@ -106,6 +106,9 @@ class Readings:
 
     def _resolve(self, module: Module, scope: str, text: str) -> Target:
         first, _, rest = text.partition(".")
+        local = self._local(module, scope, first)
+        if local is not None:
+            return self._below(local, rest)
         for around, one in self._imports_in(module).get(first, ()):
             if scope == around or scope.startswith(around + "."):
                 if one.kind == "import" and not one.as_name:
@@ -118,6 +121,21 @@ class Readings:
                     found = self.project.target(module, one)
                 return self._below(found, rest)
         return self.project.dotted(module, text)
+
+    def _local(self, module: Module, scope: str, name: str) -> Target | None:
+        """What a name means that a function binds itself; None if none around the place does."""
+        types = self.types(module)
+        while scope:
+            if types.is_parameter(scope, name):
+                return Target("uncertain", module.name, name)
+            assigned = types.assigned(scope, name)
+            if assigned:
+                value = assigned[0].value
+                if len(assigned) == 1 and value.replace(".", "").isidentifier() and value != name:
+                    return self.resolve(module, scope, value)
+                return Target("uncertain", module.name, name)
+            scope = scope.rpartition(".")[0]
+        return None
 
     def _below(self, found: Target, rest: str) -> Target:
         for part in rest.split(".") if rest else ():
@@ -183,6 +201,15 @@ class Types:
             found.setdefault(key, []).append(one)
         return found
 
+    def is_parameter(self, function: str, name: str) -> bool:
+        """A function (dotted name) has a parameter of that name."""
+        known = self._functions.get(function)
+        return known is not None and any(one.name == name for one in known.parameters)
+
+    def assigned(self, function: str, name: str) -> list[Assign]:
+        """What a function itself binds a name to."""
+        return self._assigned.get((function, name), [])
+
     @property
     def _functions(self) -> dict[str, DeepFunction]:
         return self._deep.by_name
@@ -196,7 +223,11 @@ class Types:
         if text in ("self", "cls") and inner:
             return Target("symbol", self._module.name, inner)
         if text.startswith("self.") and inner and "." not in text[5:]:
-            return self._single(self._assigned.get((inner, text), []), depth)
+            assigned = self._assigned.get((inner, text), [])
+            if not assigned:  # declared in the class's body
+                assigned = [one for one in self._assigned.get(("", text[5:]), [])
+                            if one.inner == inner and one.annotation]  # fmt: skip
+            return self._single(assigned, depth)
         if "." in text or "[" in text:
             return None
         scope = function
@@ -205,7 +236,8 @@ class Types:
             if known is not None:
                 named = next((p for p in known.parameters if p.name == text), None)
                 if named is not None:
-                    return self._class(named.annotation, scope)
+                    again = self._assigned.get((scope, text))
+                    return None if again else self._class(named.annotation, scope)
             found = self._assigned.get((scope, text))
             if found:
                 return self._single(found, depth)

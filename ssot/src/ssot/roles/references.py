@@ -229,7 +229,8 @@ class _Wanted:
             return self._paths[text], self._paths[text], None, "path"
         head, colon, tail = text.partition(":")
         if colon:
-            return (f"{head}:{tail}", head, tail, "string") if head in self._modules else None
+            named = head in self._modules and all(p.isidentifier() for p in tail.split("."))
+            return (f"{head}:{tail}", head, tail, "string") if named else None
         parts = text.split(".")
         for count in range(len(parts), 0, -1):
             base = ".".join(parts[:count])

@@ -19,7 +19,10 @@ class Question:
 
 def holds(needles: Collection[str], *, any_case: bool = False) -> Question:
     """Asks whether one of these texts is in a file; `any_case`: they are in small letters."""
-    texts = sorted({needle.encode() for needle in needles}, key=lambda text: (len(text), text))
+    texts = sorted(
+        {needle.encode(errors="surrogateescape") for needle in needles},
+        key=lambda text: (len(text), text),
+    )
 
     def asked(data: bytes) -> bool:
         if any_case:

@@ -104,11 +104,25 @@ def _made(readings: Readings, module: Module, call: Call) -> tuple[str, str] | N
         made = first if first != "cls" else ""
         symbol = here if not made else _symbol(readings, module, call, made)
         return None if symbol is None else (symbol, "new")
-    if chain.rpartition(".")[2] in ("partial", "partialmethod") and first:
+    if first and _is_partial(readings, module, call):
         symbol = _symbol(readings, module, call, first)
         return None if symbol is None else (symbol, "partial")
     symbol = _symbol(readings, module, call, chain)
     return None if symbol is None else (symbol, "call")
+
+
+def _is_partial(readings: Readings, module: Module, call: Call) -> bool:
+    """It is `functools.partial`, whatever that is called here."""
+    if call.chain.rpartition(".")[2] in ("partial", "partialmethod"):
+        return True
+    if not call.chain.isidentifier():
+        return False
+    found = readings.resolve(module, call.function, call.chain)
+    return (
+        found.kind == "external"
+        and found.module == "functools"
+        and found.name.startswith("partial")
+    )
 
 
 def _symbol(readings: Readings, module: Module, call: Call, chain: str) -> str | None:
@@ -165,4 +179,14 @@ def concerned(readings: Readings, inventory: Inventory) -> list[str]:
     modules = {member.module for member in inventory.members.values()}
     paths = {project.modules[name].path for name in modules if name in project.modules}
     paths.update(found.module.path for found in project.imports_of(modules))
+    # `import package` may reach a member as `package.module.Name`.
+    above = {name.rpartition(".")[0] for name in modules if "." in name}
+    above |= {name.rpartition(".")[0] for name in above if "." in name}
+    short = {member.name.encode(errors="surrogateescape") for member in inventory.members.values()}
+    for found in project.imports_of(above):
+        path = found.module.path
+        if found.target.kind == "module" and path not in paths:
+            data = readings.analysis.read(path)
+            if any(name in data for name in short):
+                paths.add(path)
     return sorted(paths)
