@@ -101,7 +101,7 @@ def audit(
     files = dict(zip(questions, files_where(analysis, [*questions.values()]), strict=True))
     readings.prepare({path for paths in files.values() for path in paths})
     for name, one in found.items():
-        _fill(one, readings, search, files.get((name, "events"), ()))
+        _fill(one, readings, search, files.get((name, "events"), ()), within)
         naming, patching = files.get((name, "naming"), ()), files.get((name, "patching"), ())
         one.references = references[name].find(naming, patching)
     readings.keep()
@@ -123,11 +123,14 @@ def _references(readings: Readings, inventory: Inventory) -> References:
 
 
 def _fill(
-    result: RoleAudit, readings: Readings, search: Search, saying_events: Iterable[str]
-) -> None:
+    result: RoleAudit, readings: Readings, search: Search, saying_events: Iterable[str],
+    within: Collection[str] | None,
+) -> None:  # fmt: skip
     inventory = result.inventory
     events = event_names(result.role.events)
     paths = sorted({*concerned(readings, inventory), *saying_events})
+    if within is not None and not any(path in within for path in paths):
+        return  # whatever there is, it is in other files
     readings.prepare(paths)
     classes = {s for s, m in inventory.members.items() if m.kind == "class" and m.relation in _MADE}
     result.constructions = constructions(readings, paths, classes)
