@@ -30,8 +30,11 @@ _DEFINED = re.compile(rb"^(?:async[ \t]+)?(?P<kind>def|class)[ \t]+(?P<name>\w+)
 _SECONDS = 10
 """For one file, and how much memory: a parser that goes astray ends with its process."""
 _BYTES = 2 * 1024**3
-_NOT_NEWER = ("MemoryError", "maximum recursion", "too many nested", "source code string cannot contain null",
-              "it is nested too deeply", "the parser crashes", "(unicode error)", "encoding problem")  # fmt: skip
+_NOT_NEWER = (
+    "MemoryError", "Parser stack overflowed", "maximum recursion", "too many nested",
+    "source code string cannot contain null", "it is nested too deeply", "the parser crashes",
+    "(unicode error)", "encoding problem",
+)  # fmt: skip
 """Begins of messages of files that are nothing new, only too much."""
 Found = tuple[str, list[tuple[int, str, str, str | None, str | None, int, bool]]]
 """The least version, and imports: line, kind, module, name, as, level, at module level."""

@@ -59,9 +59,7 @@ def test_patterns(root: Path) -> tuple[str, ...]:
     files = file_patterns(root)
     below = [posixpath.normpath(path).removeprefix("./") for path in paths]
     below = [path for path in below if path != "."]
-    if below:  # elsewhere nothing is collected, whatever it is called
-        return (*(f"{path}/**" for path in below), "test", "tests", "conftest.py")
-    return (*files, "test", "tests", "conftest.py")
+    return (*(f"{path}/**" for path in below), *files, "test", "tests", "conftest.py")
 
 
 def file_patterns(root: Path) -> tuple[str, ...]:
