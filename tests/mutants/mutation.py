@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[2]
-LIST = ROOT / "tests" / "mutants.toml"
-PACKAGE = Path("src") / "goldenpath"
+PACKAGES = {"goldenpath": ROOT, "ssot": ROOT / "ssot"}
+"""Each distribution's folder: with its sources, its tests, and the list of its mutants among them."""
 SECONDS = 150
 """A test that hangs has noticed as well."""
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "mutants")
@@ -25,17 +25,29 @@ GREEN = "every test is green"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file below `src/goldenpath`, and the pytest arguments that notice it."""
+    """One change of one file of a package, and the pytest arguments that notice it."""
 
     name: str
     file: str
     find: str
     replace: str
     tests: tuple[str, ...]
+    package: str = "goldenpath"
 
-    def problem(self, root: Path = ROOT) -> str | None:
+    @property
+    def root(self) -> Path:
+        """The folder of its distribution."""
+        return PACKAGES[self.package]
+
+    @property
+    def place(self) -> Path:
+        """Its file, below that folder."""
+        return Path("src") / self.package / self.file
+
+    def problem(self) -> str | None:
         """Why it cannot be tried; None if it applies."""
-        path = root / PACKAGE / self.file
+        root = self.root
+        path = root / self.place
         if not path.is_file():
             return f"there is no file {self.file}"
         text = path.read_text()
@@ -67,9 +79,12 @@ class Verdict:
 
 
 def load() -> list[Mutant]:
-    """All mutants of the list."""
-    rows = tomllib.loads(LIST.read_text())["mutant"]
-    return [Mutant(**{**row, "tests": tuple(row["tests"])}) for row in rows]
+    """All mutants of the lists."""
+    return [
+        Mutant(**{**row, "tests": tuple(row["tests"])}, package=package)
+        for package, root in PACKAGES.items()
+        for row in tomllib.loads((root / "tests" / "mutants.toml").read_text())["mutant"]
+    ]
 
 
 def attempt(mutant: Mutant) -> Verdict:
@@ -79,8 +94,8 @@ def attempt(mutant: Mutant) -> Verdict:
         return Verdict(mutant, False, problem, 0.0)
     began = time.monotonic()
     with TemporaryDirectory(prefix="mutant-") as name:
-        copy = _copied(Path(name))
-        path = copy / PACKAGE / mutant.file
+        copy = _copied(mutant.root, Path(name))
+        path = copy / mutant.place
         path.write_text(path.read_text().replace(mutant.find, mutant.replace))
         killed, reason = _run(mutant.tests, copy, SECONDS)
     return Verdict(mutant, killed, reason, time.monotonic() - began)
@@ -88,16 +103,21 @@ def attempt(mutant: Mutant) -> Verdict:
 
 def baseline(mutants: Sequence[Mutant]) -> str | None:
     """Run the tests of these mutants without any: what is red then, as none may be."""
-    files = sorted({test for m in mutants for test in m.tests if test.startswith("tests/")})
-    with TemporaryDirectory(prefix="mutant-") as name:
-        red, reason = _run(files, _copied(Path(name)), SECONDS * len(files))
-    return None if not red and reason == GREEN else reason
+    for package, root in PACKAGES.items():
+        of = [m for m in mutants if m.package == package]
+        files = sorted({test for m in of for test in m.tests if test.startswith("tests/")})
+        if files:
+            with TemporaryDirectory(prefix="mutant-") as name:
+                red, reason = _run(files, _copied(root, Path(name)), SECONDS * len(files))
+            if red or reason != GREEN:
+                return reason
+    return None
 
 
-def _copied(target: Path) -> Path:
+def _copied(root: Path, target: Path) -> Path:
     for folder in ("src", "tests"):
-        shutil.copytree(ROOT / folder, target / folder, ignore=_IGNORED)
-    shutil.copy2(ROOT / "pyproject.toml", target)
+        shutil.copytree(root / folder, target / folder, ignore=_IGNORED, symlinks=True)
+    shutil.copy2(root / "pyproject.toml", target)
     return target
 
 
@@ -107,6 +127,7 @@ def _run(tests: Sequence[str], copy: Path, seconds: float) -> tuple[bool, str]:
     command += ["-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment |= {"MISSION_BOUND": "8", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["PYTHONPATH"] = str(copy / "src")  # also for the processes that tests start
     with subprocess.Popen(
         command,
         cwd=copy,

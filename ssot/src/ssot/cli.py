@@ -200,7 +200,10 @@ def _init(options: argparse.Namespace) -> int:
         ]})  # fmt: skip
         return 0
     if not proposals:
-        print("no two classes here do the same thing; nothing was written")
+        print(
+            "no two classes here do the same thing; nothing was written. A role that you know of needs "
+            f'two lines in {configuration.FILE}: [roles.NAME] and canonical = "package.module:Name"'
+        )
         return 0
     path.write_text(as_toml(proposals), "utf-8")
     print(f"{len(proposals)} roles proposed in {path}; read it, then: ssot audit")
@@ -240,6 +243,11 @@ def _audit(options: argparse.Namespace) -> int:
             f"there is no {configuration.FILE}: these roles are proposals; ssot init writes them down"
         )
     _print(audit_text(found, options.area, options.relation))
+    if proposed and not (roles or found.duplicates):
+        print(
+            "no two classes do the same thing, and no class name is defined twice; a role that you know "
+            f'of needs two lines in {configuration.FILE}: [roles.NAME] and canonical = "package.module:Name"'
+        )
     return 0
 
 

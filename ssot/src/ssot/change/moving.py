@@ -122,9 +122,7 @@ class Mover:
         bound = alias.asname or alias.name
         name = bound
         if alias.asname is None and new[1] != old[1]:
-            free = self._free(scope, new[1], new) and self._renamable(scope, bound)
-            seen = isinstance(scope, ast.Module) and self._reached(bound)
-            name = new[1] if free and not seen else bound
+            name = new[1] if self._all_renamable(old, new) else bound
         elif alias.asname == new[1]:
             name = new[1]
         as_part = f" as {name}" if name != new[1] else ""
@@ -330,15 +328,34 @@ class Mover:
                 return False  # a builtin, or what a star import gives
         return True
 
-    def _renamable(self, scope: ast.AST, name: str) -> bool:
+    def _all_renamable(self, old: tuple[str, str], new: tuple[str, str]) -> bool:
+        """All imports of the old name in the file can take the new one, so that none means another's."""
+        scopes = [self._scope(node) for node, alias in self._of(old) if alias.asname is None]
+        return all(
+            self._free(scope, new[1], new) and self._renamable(scope, old)
+            and not (isinstance(scope, ast.Module) and self._reached(old[1]))
+            for scope in scopes
+        )  # fmt: skip
+
+    def _of(self, old: tuple[str, str]) -> Iterator[tuple[ast.ImportFrom, ast.alias]]:
+        """The file's `from` imports of a symbol."""
+        for node in ast.walk(self._source.tree):
+            if isinstance(node, ast.ImportFrom):
+                base = self._module.absolute(node.level, node.module or "")
+                base = base if node.level else self._project.located(self._module, base)
+                yield from ((node, one) for one in node.names if (base, one.name) == old)
+
+    def _renamable(self, scope: ast.AST, old: tuple[str, str]) -> bool:
         """True if all uses of a name in its scope mean the import, and nothing looks it up by text."""
+        name = old[1]
         if isinstance(scope, ast.ClassDef):
             return False  # an attribute, too
         if re.search(rf">>>.*\b{re.escape(name)}\b".encode(), self._source.data):
             return False  # a doctest runs in this file's names
-        bound = 0
+        imported = {id(alias) for _, alias in self._of(old) if alias.asname is None}
         for one in ast.walk(scope):
-            bound += _binds(one).count(name)
+            if name in _binds(one) and id(one) not in imported:
+                return False
             match one:
                 case ast.Global(names=names) | ast.Nonlocal(names=names) if name in names:
                     return False
@@ -346,7 +363,7 @@ class Mover:
                     return False
                 case ast.Constant(value=str(text)) if text == name and self._is_looked_up(one):
                     return False
-        return bound == 1
+        return True
 
     def _is_looked_up(self, node: ast.AST) -> bool:
         """A string that a type checker or `typing` takes for a type's name."""

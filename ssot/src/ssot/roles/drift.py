@@ -203,11 +203,14 @@ class Drifts:
         """Types that an attribute or parameter gets from whoever calls."""
         key: tuple[str, str] | None = None
         if held.startswith("self."):
-            for assign in self._readings.deep(module.path).assigns:
-                if assign.inner == call.inner and assign.target == held:
-                    made = functions.get(assign.function)
-                    if made is not None and any(p.name == assign.value for p in made.parameters):
-                        key = (f"{module.key}:{made.name}", assign.value)
+            given = [
+                one for one in self._readings.deep(module.path).assigns
+                if one.inner == call.inner and one.target == held and one.value != "None"
+            ]  # fmt: skip
+            if len(given) == 1:
+                made = functions.get(given[0].function)
+                if made is not None and any(p.name == given[0].value for p in made.parameters):
+                    key = (f"{module.key}:{made.name}", given[0].value)
         else:
             made = functions.get(call.function)
             if made is not None and any(p.name == held for p in made.parameters):
