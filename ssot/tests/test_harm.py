@@ -230,10 +230,27 @@ def test_a_refused_step_leaves_nothing_for_the_next_and_is_tried_again(
     assert not found["refused"] and found["left"] == 0
 
 
+def test_a_check_that_fails_already_judges_nothing(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = repository(plant(TREE | use(GO)))
+    command = ["migrate", "--role", "engine", "--root", str(root), "--check"]
+    assert main([*command, f"{sys.executable} -c 'raise SystemExit(3)'"]) == 2
+    assert "before any step" in capsys.readouterr().err
+    assert main([*command, "no-such-command"]) == 2
+    assert git(worktree(root), "log", "--format=%s", "main..ssot/engine") == ""
+
+
 def test_a_command_that_is_killed_within_a_step_is_no_matter(plant: Plant) -> None:
     root = repository(plant(TREE | use(GO)))
     began = root.parent / "began"
-    check = f"{sys.executable} -c \"import time; open('{began}', 'w'); time.sleep(60)\""
+    script = root.parent / "check.py"
+    script.write_text(
+        "import pathlib, time\n"
+        "if 'OldEngine' not in pathlib.Path('app/use.py').read_text():\n"
+        f"    pathlib.Path('{began}').touch()\n    time.sleep(60)\n"
+    )
+    check = f"{sys.executable} {script}"
     command = [sys.executable, "-m", "ssot", "migrate", "--role", "engine", "--root", str(root)]
     process = subprocess.Popen([*command, "--check", check], stderr=subprocess.DEVNULL)
     while not began.exists():

@@ -132,6 +132,11 @@ class Migration:
         outcome = Outcome(self._branch, str(self._worktree))
         self._state.refused.clear()
         self._person()
+        if (
+            self._options.check is not None
+            and (why := self._checked(self._options.check)) is not None
+        ):
+            raise SsotError(f"before any step: {why}; a command that fails already can judge none")
         while True:
             current, analysis = self._steps(outcome)
             if not self._whole(outcome):
@@ -418,17 +423,22 @@ class Migration:
                 self._state.tests |= now
             results.append(GateResult("tests"))
         if self._options.check is not None:
-            ran = run_command(
-                self._options.check, self._tree, self._options.seconds, self._source_roots
-            )
-            self._sweep()
-            if ran.code is None:
-                raise Refused(f"gate check: {self._options.check!r} hangs: {ran.words}")
-            if ran.code:
-                last = ran.words.strip().splitlines()[-1:] or [""]
-                raise Refused(f"gate check: {self._options.check!r} failed: {last[0]}")
+            why = self._checked(self._options.check)
+            if why is not None:
+                raise Refused(f"gate check: {why}")
             results.append(GateResult("check"))
         return results
+
+    def _checked(self, command: str) -> str | None:
+        """Run the user's command; gives why it does not succeed, if it does not."""
+        ran = run_command(command, self._tree, self._options.seconds, self._source_roots)
+        self._sweep()
+        if ran.code is None:
+            return f"{command!r} hangs: {ran.words}"
+        if ran.code:
+            last = ran.words.strip().splitlines()[-1:] or ["it printed nothing"]
+            return f"{command!r} failed: {last[0]}"
+        return None
 
     def _state_files(self, step: Step | None, after: Analysis) -> set[str]:
         paths = self._state.files if step is None else step.tests
