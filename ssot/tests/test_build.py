@@ -51,3 +51,20 @@ def test_processes_and_this_one_read_the_same(
     assert here.record == there.record
     again = facts_of(tmp_path, entries, told)[0]["m.py"]  # from the cache
     assert again.record == here.record
+
+
+def sometimes_aborting(_: str, entries: list[Entry]) -> list[str]:
+    if any(entry.path in ("3", "11") for entry in entries):
+        os.abort()
+    return [entry.path for entry in entries]
+
+
+def test_only_those_are_blamed_that_end_a_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_INLINE_BYTES", 0)
+    monkeypatch.setattr(workers, "_CHUNK_BYTES", 2)
+    entries = [Entry(str(number), 1, 1) for number in range(16)]
+    found = workers.spread(
+        "", entries, sometimes_aborting, lambda _, one: f"crashed {one.path}", told, "reading"
+    )
+    expected = {str(number) for number in range(16)} - {"3", "11"} | {"crashed 3", "crashed 11"}
+    assert sorted(found) == sorted(expected)

@@ -8,12 +8,10 @@ canonical; else a person has to.
 from __future__ import annotations
 
 import ast
-import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from ssot.change.edits import Edit, shown
@@ -21,22 +19,15 @@ from ssot.change.fit import Difference, Fit
 from ssot.change.moving import Mover, uses_outside
 from ssot.change.removing import remove_name
 from ssot.change.texts import rewrite_texts
+from ssot.change.users import Users
 from ssot.errors import Refused
 from ssot.index.extract import parse
 from ssot.resolve.project import Module, Target
 from ssot.roles.audit import Audit, RoleAudit
 from ssot.roles.members import Member
-from ssot.roles.references import IMPORTING, Reference
 from ssot.trust import TestFile, test_files
 
 PHASES = ("dead", "names", "strings", "importers", "factories", "rivals", "manual")
-_MOST_BYTES = 1024 * 1024
-_OWN_FILES = frozenset({"ssot.toml", "ssot-baseline.json"})
-_PLAIN_DECORATORS = frozenset(
-    {"dataclass", "final", "runtime_checkable", "total_ordering", "contextmanager", "asynccontextmanager",
-     "cache", "lru_cache", "wraps", "overload", "deprecated", "attrs", "define", "frozen", "s"}
-)  # fmt: skip
-"""What these decorate is registered nowhere."""
 _LOOKS_UP = re.compile(rb"\b(?:eval|exec|globals|locals|vars)\(")
 """By these a string of a file may be a name in it."""
 _KEPT = {
@@ -110,30 +101,7 @@ class _Planner:
         self._canonical = role.inventory.canonical
         self._members = role.inventory.members
         self._tests = test_files(audit)
-        self._importing: dict[str, list[Reference]] = defaultdict(list)
-        """By the symbol that the statement names, and by what it means in the end."""
-        for one in role.references:
-            if one.kind in IMPORTING:
-                self._importing[f"{one.module}:{one.name}"].append(one)
-        self._wanted: dict[str, set[str]] = defaultdict(set)
-        """Module -> names that other files import from it."""
-        self._opened: dict[str, set[str]] = defaultdict(set)
-        """Module -> files that import the whole of it."""
-        self._opened_above: dict[str, set[str]] = defaultdict(set)
-        """Package -> files that import a module beneath it by its full name."""
-        for module, one, base, _ in self._project.imports:
-            if base == module.name:
-                continue
-            if one.kind == "from" and self._project.exists(f"{base}.{one.name}"):
-                self._opened[f"{base}.{one.name}"].add(module.path)
-            if one.kind == "from":
-                self._wanted[base].add(one.name or "")
-            else:
-                self._opened[base].add(module.path)
-                above = base.rpartition(".")[0] if one.kind == "import" and not one.as_name else ""
-                while above:  # `import a.b` binds a, too
-                    self._opened_above[above].add(module.path)
-                    above = above.rpartition(".")[0]
+        self._users_of = Users(audit, role)
         self._result = Plan(role.role.name)
         self._going: set[str] = set()
 
@@ -165,38 +133,13 @@ class _Planner:
     def _called_by_canonical(self, member: Member) -> bool:
         """The canonical itself is made with it: it cannot take its place."""
         home = self._project.modules[self._canonical.module].path
-        if member.path == home or home not in self._importers_of(member.symbol):
+        if member.path == home or home not in self._users_of.importers(member.symbol):
             return False
         self._result.kept.append((member.symbol, "the canonical uses it"))
         return True
 
     def _module(self, member: Member) -> Module:
         return self._project.modules[member.module]
-
-    def _importers_of(self, symbol: str) -> set[str]:
-        """Files that import a symbol, or its module and use it."""
-        module, _, name = symbol.partition(":")
-        found = {one.path for one in self._importing[symbol]}
-        found |= self._taken_from_above(module, name)
-        by_names = {
-            one.path for other in self._of("alias", "re_export") if symbol in other.targets
-            for one in self._importing[other.symbol]
-        }  # fmt: skip
-        made = {one.path for one in self._role.constructions if one.target == symbol}
-        found |= made - by_names  # who has it by a second name follows when that name goes
-        last = re.escape(f"{module.rpartition('.')[2]}.{name}")
-        by_package = re.compile(rf"\b{last}\b".encode(errors="surrogateescape"))
-        above = module.rpartition(".")[0]
-        while above:  # `import package` and `package.module.Name`
-            found |= {path for path in self._opened[above]
-                      if by_package.search(self._analysis.read(path)) is not None}  # fmt: skip
-            above = above.rpartition(".")[0]
-        for path in self._opened[module]:
-            data = self._analysis.read(path)
-            if name.encode(errors="surrogateescape") in data:
-                found.add(path)
-        own = self._project.modules.get(module)
-        return found - ({own.path} if own else set())
 
     def _used_inside(self, member: Member) -> bool:
         """Something else in its own file uses it."""
@@ -212,13 +155,13 @@ class _Planner:
             for member in members:
                 if member.symbol in self._going or member.area not in ("app", "tooling"):
                     continue
-                users = self._importers_of(member.symbol) - self._gone_files()
+                users = self._users_of.importers(member.symbol) - self._gone_files()
                 bound = [m for m in self._of("alias", "re_export") if member.symbol in m.targets]
                 if users or bound or (member.liveness == "live" and self._used_inside(member)):
                     continue
                 if self._used_inside(member) or self._runs_by_itself(member) or self._named(member):
                     continue
-                if self._told_outside(member) or self._offered(member):
+                if self._users_of.told_outside(member) or self._users_of.offered(member):
                     continue
                 needs = self._text_steps(member, "dead")
                 if self._delete(member, "dead", "low", "nobody imports it", needs):
@@ -245,58 +188,6 @@ class _Planner:
             for one in strings for why in lacks
         ]  # fmt: skip
 
-    def _told_outside(self, member: Member) -> list[Difference]:
-        """Files that are neither code nor documents, and name a member or run its module."""
-        module, name = re.escape(member.module), re.escape(member.name)
-        pattern = re.compile(
-            rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))".encode(errors="surrogateescape")
-        )
-        found: list[Difference] = []
-        for path, data in self._outside.items():
-            for one in pattern.finditer(data):
-                line = data.count(b"\n", 0, one.start()) + 1
-                found.append(Difference(path, line, f"it names {one.group().decode()}"))
-        return found
-
-    @cached_property
-    def _outside(self) -> dict[str, bytes]:
-        """What is in the tree's other texts: configuration, scripts, the setup of a distribution."""
-        found: dict[str, bytes] = {}
-        for path in self._analysis.found.names:
-            name = posixpath.basename(path)
-            if name in _OWN_FILES or self._project.areas(path) == "backup":
-                continue
-            if name != "setup.py" and path.endswith((".py", ".md", ".rst")):
-                continue
-            try:
-                place = self._analysis.root / path
-                data = place.read_bytes() if place.stat().st_size < _MOST_BYTES else b""
-            except OSError:
-                continue
-            if data and b"\0" not in data:
-                found[path] = data
-        return found
-
-    def _offered(self, member: Member) -> str | None:
-        """Why somebody may use what no file imports."""
-        module = self._module(member)
-        if member.symbol in self._role.role.constructors:
-            return "it is a constructor of the role"
-        if member.name in (module.facts.exported or ()):
-            return f"{module.name} offers it in __all__"
-        one = module.classes.get(member.name)
-        if one is not None:
-            strange = [d for d in one.decorators if d.rpartition(".")[2] not in _PLAIN_DECORATORS]
-            if strange:
-                return f"{strange[0]} decorates it, and may register it"
-            for _, _, base in self._audit.search.ancestors(module, one):
-                if "__init_subclass__" in base.method_names:
-                    return f"{base.name} hears of its subclasses"
-        made = self._audit.readings.deep(member.path).by_name.get(member.name)
-        if made is not None and made.decorators:
-            return f"{made.decorators[0]} decorates it, and may register it"
-        return None
-
     def _runs_by_itself(self, member: Member) -> bool:
         """Its module is where a program begins."""
         return member.module in self._analysis.roots
@@ -322,7 +213,7 @@ class _Planner:
     def _name_importers(self, member: Member) -> list[str]:
         target = member.targets[0]
         steps = [
-            step for path in sorted(self._importers_of(member.symbol))
+            step for path in sorted(self._users_of.importers(member.symbol))
             if (step := self._rewrite(member.symbol, target, path, "names",
                                       f"{member.relation} of {target}")) is not None
         ]  # fmt: skip
@@ -353,7 +244,9 @@ class _Planner:
             if binding.kind == "assign" and str(binding.value).partition(".")[0] == member.name
             and f"{member.module}:{binding.name}" in self._going
         }  # fmt: skip
-        if _LOOKS_UP.search(data) and self._mentioned(member.path, member.name, plainly=False):
+        if _LOOKS_UP.search(data) and self._users_of.mentioned(
+            member.path, member.name, plainly=False
+        ):
             return True
         return any(
             isinstance(node, ast.Name) and node.id == member.name
@@ -422,8 +315,8 @@ class _Planner:
             differences = [d for path in sorted(paths) for d in fit.differences(path)
                            if path not in own or path == member.path]  # fmt: skip
             differences += [Difference(member.path, 1, why) for why in fit.as_a_thing()]
-            differences += self._told_outside(member)
-            offered = self._offered(member)
+            differences += self._users_of.told_outside(member)
+            offered = self._users_of.offered(member)
             if offered is not None:
                 differences.append(Difference(member.path, 1, offered))
             if not self._users(member):  # strings alone: there is nothing to see how it is used
@@ -436,10 +329,10 @@ class _Planner:
 
     def _users(self, member: Member) -> set[str]:
         """Files that use it, under whichever name."""
-        found = self._importers_of(member.symbol)
+        found = self._users_of.importers(member.symbol)
         for other in self._of("alias", "re_export"):
             if member.symbol in other.targets:
-                found |= self._importers_of(other.symbol)
+                found |= self._users_of.importers(other.symbol)
         return found - self._gone_files()
 
     def _importers(self, member: Member) -> None:
@@ -488,7 +381,7 @@ class _Planner:
     def _ghosts(self) -> None:
         """What is imported and not there, unguarded, becomes the canonical."""
         for member in self._of("ghost"):
-            wanted = self._importing[member.symbol]
+            wanted = self._users_of.importing[member.symbol]
             guarded = [one for one in wanted if one.guard]
             if guarded:
                 why = "its import fails and is caught: to mend it would change what runs"
@@ -517,7 +410,7 @@ class _Planner:
                 )
                 continue
             ids = [
-                step.id for path in sorted(self._importers_of(member.symbol))
+                step.id for path in sorted(self._users_of.importers(member.symbol))
                 if (step := self._rewrite(member.symbol, right.symbol, path, "factories",
                                           "one factory makes the canonical", "rewrite_calls")) is not None
             ]  # fmt: skip
@@ -594,7 +487,7 @@ class _Planner:
         before, after = _pair(old), _pair(new)
         try:
             mover = Mover(self._project, module, self._analysis.read(path),
-                          lambda name: self._reached(module, name))  # fmt: skip
+                          lambda name: self._users_of.reached(module, name))  # fmt: skip
             at_home = module.name == before[0]
             moved = mover.move_at_home(before[1], after) if at_home else mover.move(before, after)
         except Refused as error:
@@ -607,8 +500,8 @@ class _Planner:
         for name, renamed in moved.renamed.items():
             edits += self._followers(module, name, renamed)
         if not edits:
-            concerned = not at_home and path in self._importers_of(old)
-            line = self._mentioned(path, before[1]) if concerned else 0
+            concerned = not at_home and path in self._users_of.importers(old)
+            line = self._users_of.mentioned(path, before[1]) if concerned else 0
             if line:
                 why = f"{path}:{line}: how it uses {before[1]} is not understood"
                 step = Step(f"manual {old} in {path}", "manual", "manual", old, [], [], [], "high", why,
@@ -624,48 +517,6 @@ class _Planner:
         self._result.steps.append(step)
         return step
 
-    def _reached(self, module: Module, name: str) -> bool:
-        """Another file takes a name out of a module when it runs: as an attribute, by a star, by text."""
-        if self._taken_from_above(module.name, name):
-            return True
-        for path in self._opened[module.name]:
-            other = self._project.by_path[path]
-            if other.area == "backup" or path == module.path:
-                continue
-            by_star = any(self._project.imported(other, one) == module.name for one in other.stars)
-            if self._mentioned(path, name, plainly=by_star):
-                return True
-        return False
-
-    def _taken_from_above(self, package: str, name: str) -> set[str]:
-        """Files that say `package.name` because an import of a module beneath it binds the package."""
-        dotted = re.compile(
-            rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)".encode(
-                errors="surrogateescape"
-            )
-        )
-        return {
-            path for path in self._opened_above[package]
-            if dotted.search(self._analysis.read(path)) is not None
-        }  # fmt: skip
-
-    def _mentioned(self, path: str, name: str, *, plainly: bool = True) -> int:
-        """The first line in which a file's code names something as an attribute or in a string
-        (`plainly`: or by itself); 0 if none does."""
-        data = self._analysis.read(path)
-        if (
-            name.encode(errors="surrogateescape") not in data
-            or self._project.by_path[path].facts.error is not None
-        ):
-            return 0
-        for node in ast.walk(parse(data)):
-            match node:
-                case ast.Attribute(attr=found) | ast.Constant(value=str(found)) if found == name:
-                    return node.lineno
-                case ast.Name(id=found) | ast.alias(name=found) if plainly and found == name:
-                    return node.lineno
-        return 0
-
     def _followers(self, module: Module, name: str, renamed: str) -> Iterator[Edit]:
         """Strings elsewhere that look a name up in this file."""
         needle = f"{module.name}.{name}".encode(errors="surrogateescape")
@@ -678,8 +529,8 @@ class _Planner:
 
     def _removal(self, member: Member) -> list[Edit]:
         module = self._module(member)
-        wanted = self._wanted[module.name] - {member.name}
-        wanted |= {"*"} if self._opened[module.name] - self._gone_files() else set()
+        wanted = self._users_of.wanted[module.name] - {member.name}
+        wanted |= {"*"} if self._users_of.opened[module.name] - self._gone_files() else set()
         return remove_name(module, self._analysis.read(module.path), member.name, wanted)
 
     def _delete(

@@ -28,19 +28,23 @@ def spread(
         yield from work(root, entries)
         return
     done = 0
-    waiting = list(_chunks(entries))
-    while waiting:
-        left: list[list[Entry]] = []
-        for chunk, answer in _in_processes(root, waiting, work):
+    rounds = [list(_chunks(entries))]
+    while rounds:
+        chunks = rounds.pop()
+        halves: list[list[Entry]] = []
+        for chunk, answer in _in_processes(root, chunks, work):
             if answer is not None:
                 done += len(chunk)
                 tell(what, done, len(entries))
                 yield from answer
-            elif len(chunk) > 1:  # one of them ended its process: the halves are tried alone
-                left += [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
+            elif len(chunk) > 1:  # one of them ended its process
+                halves += [chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]]
+            elif len(chunks) > 1:  # that process took the others with it: whose fault was it?
+                rounds.append([chunk])
             else:
                 yield crashed(root, chunk[0])
-        waiting = left
+        if halves:
+            rounds.append(halves)
 
 
 def _in_processes(
