@@ -125,6 +125,17 @@ def test_a_circle_of_re_exports_has_no_such_name(
     assert {one["path"] for one in broken} == {"app/one.py", "app/two.py", "app/use.py"}
 
 
+def test_a_name_that_a_module_of_the_same_name_has_is_not_missing(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = plant(BASE | {
+        "libs/one/pyproject.toml": "", "libs/one/src/kit/__init__.py": "A = 1\n",
+        "libs/two/pyproject.toml": "", "libs/two/src/kit/__init__.py": "B = 2\n",
+        "libs/two/src/use.py": "from kit import A, B, C\n",
+    })  # fmt: skip
+    assert [one["name"] for one in audited(root, capsys)["broken"]] == ["C"]
+
+
 def test_what_a_function_calls_by_its_own_name_is_no_construction(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:

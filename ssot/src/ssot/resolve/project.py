@@ -118,6 +118,8 @@ class Project:
     opaque: set[str] = field(default_factory=set[str])
     """Modules that are there, but not in Python: nothing is known of their names."""
     tops: set[str] = field(default_factory=set[str])
+    twins: dict[str, list[Module]] = field(default_factory=dict[str, list[Module]])
+    """Modules that the first of their name hides."""
     areas: Callable[[str], str] = lambda _: "app"
     """The area of any path of the tree."""
     _memo: dict[tuple[str, str], Target] = field(default_factory=dict[tuple[str, str], Target])
@@ -223,7 +225,9 @@ class Project:
         through = self._through_stars(module, name, seen)
         if through is not None:
             return through
-        return Target("uncertain" if module.facts.dynamic else "missing", base, name)
+        twins = self.twins.get(base, ())  # which of them is meant is decided when the program runs
+        unsure = module.facts.dynamic or any(name in twin.names for twin in twins)
+        return Target("uncertain" if unsure else "missing", base, name)
 
     def bound(
         self, module: Module, binding: Binding, seen: frozenset[tuple[str, str]] = frozenset()
@@ -405,8 +409,10 @@ def assemble(
         module = Module(name, path, areas.area(path), facts[path], is_package, key)
         project.modules[key] = module
         project.by_path[path] = module
-        if "@" not in key:
+        if key == name:
             _add_packages(project, name)
+        else:
+            project.twins.setdefault(name, []).append(module)
     for path in others:
         name, _ = layout.module(path)
         project.opaque.add(name)
