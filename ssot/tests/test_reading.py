@@ -136,6 +136,34 @@ def test_a_name_that_a_module_of_the_same_name_has_is_not_missing(
     assert [one["name"] for one in audited(root, capsys)["broken"]] == ["C"]
 
 
+def test_a_module_that_is_made_anew_may_have_any_name(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = plant(BASE | {
+        "app/late.py": "from helper import recreate_module\n\nold, new = recreate_module(__name__, {})\n",
+        "app/use.py": "from app.late import anything\n",
+    })  # fmt: skip
+    assert audited(root, capsys)["broken"] == []
+
+
+def test_a_list_of_names_that_is_put_together_may_hold_more(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = plant(BASE | {
+        "app/parts.py": "def count(): ...\n\n\nparts_all = ['count']\n",
+        "app/models.py": "from app.parts import *\nfrom app.parts import count, parts_all\n\n__all__ = parts_all\n"
+        "__all__ += ['other']\nother = 1\n",
+        "app/more.py": "from app.models import *\n",
+        "app/shut.py": "from app.parts import count\n\n__all__ = ['x'] + ['y']\nx = y = 1\n",
+        "app/open.py": "from app.shut import *\n",
+        "app/use.py": "from app.more import count, other\nfrom app.open import count as shut, x, y\n",
+    })  # fmt: skip
+    broken = audited(root, capsys)["broken"]
+    assert [(one["path"], one["line"], one["name"]) for one in broken] == [
+        ("app/use.py", 2, "count")
+    ]
+
+
 def test_what_a_function_calls_by_its_own_name_is_no_construction(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,11 +30,17 @@ _IMPORT = re.compile(rb"^[^\n#]*\bimport\b", re.MULTILINE)
 _ATTRIBUTE = re.compile(rb"\bself\.(\w+)(?=\s*(?:,\s*(?:self\.)?\w+\s*)*(?::[^=\n]*)?=[^=])")
 _DYNAMIC = (b"exec(", b"sys.modules[__name__]", b"vars()[", b"locals()[", b"setattr(sys.modules")
 """By these, too, a module may get names that no statement binds."""
+_REMADE = re.compile(rb"\b\w*(?:module|lazy|attach)\w*\(\s*__name__")
+"""A function that makes a module anew, or its names when they are asked for, is told which."""
 _SERVED = frozenset(
     {"FastAPI", "Flask", "Starlette", "Quart", "Sanic", "Litestar", "Celery", "Bottle",
      "get_asgi_application", "get_wsgi_application"}
 )  # fmt: skip
 """Whoever calls one of these at module level makes what a server is told to run."""
+_WRITTEN_OUT = (
+    ast.List, ast.Tuple, ast.Set, ast.Constant, ast.BinOp, ast.Add, ast.Load, ast.Starred,
+)  # fmt: skip
+"""Of what an `__all__` is made whose names are all to be seen."""
 _IMPORT_ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef
@@ -168,8 +174,10 @@ class _Reader:
             self._walruses(tree)
         if b"import_module" in self._data or b"__import__" in self._data:
             self._by_call(tree)
-        if any(text in self._data for text in _DYNAMIC) or any(
-            binding.name == "__getattr__" for binding in self.bindings
+        if (
+            any(text in self._data for text in _DYNAMIC)
+            or _REMADE.search(self._data)
+            or any(binding.name == "__getattr__" for binding in self.bindings)
         ):
             self.dynamic = True
         attributes = self._attributes()
@@ -435,6 +443,8 @@ class _Reader:
             if isinstance(items, ast.List | ast.Tuple | ast.Set) for one in items.elts
             if isinstance(one, ast.Constant) and isinstance(one.value, str)
         ]  # fmt: skip
+        if value is not None and not all(isinstance(one, _WRITTEN_OUT) for one in ast.walk(value)):
+            names.append("*")
         self.exported = [*(self.exported or []), *names] if more else names
 
     def _call(self, call: ast.Call) -> None:

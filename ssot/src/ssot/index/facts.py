@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-VERSION = 11
+VERSION = 13
 """Of the shapes and of what fills them: caches of another are thrown away."""
 
 
@@ -195,7 +195,7 @@ class Facts:
 
     @property
     def exported(self) -> tuple[str, ...] | None:
-        """`__all__`, as far as it is written out."""
+        """`__all__`, as far as it is written out; `*` among the names: there are more."""
         return self._rest[1]
 
     @property

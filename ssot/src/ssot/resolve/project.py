@@ -270,7 +270,8 @@ class Project:
                 unsure = unsure or not self.ours(base) or base in self.opaque
                 continue
             exported = source.facts.exported
-            if exported is not None and name not in exported and not source.facts.dynamic:
+            whole = exported is not None and "*" not in exported and not source.facts.dynamic
+            if whole and name not in (exported or ()):
                 continue
             if exported is None and name.startswith("_"):
                 continue

@@ -377,7 +377,7 @@ class Inventory:
         """Names that a module has by a star, and offers."""
         if not module.stars:
             return
-        names = {*(module.facts.exported or ())}
+        names = {*(module.facts.exported or ())} - {"*"}
         names |= {member.name for member in own.values() if (module.name, member.name) in wanted}
         for name in sorted(names - module.names.keys()):
             target = self._project.lookup(module.name, name)
