@@ -140,7 +140,7 @@ def test_a_module_that_is_made_anew_may_have_any_name(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = plant(BASE | {
-        "app/late.py": "from helper import recreate_module\n\nold, new = recreate_module(__name__, {})\n",
+        "app/late.py": "from helper import recreate_module\n\nold, new = recreate_module(  # anew\n    __name__, {})\n",
         "app/use.py": "from app.late import anything\n",
     })  # fmt: skip
     assert audited(root, capsys)["broken"] == []

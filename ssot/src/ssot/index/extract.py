@@ -30,7 +30,7 @@ _IMPORT = re.compile(rb"^[^\n#]*\bimport\b", re.MULTILINE)
 _ATTRIBUTE = re.compile(rb"\bself\.(\w+)(?=\s*(?:,\s*(?:self\.)?\w+\s*)*(?::[^=\n]*)?=[^=])")
 _DYNAMIC = (b"exec(", b"sys.modules[__name__]", b"vars()[", b"locals()[", b"setattr(sys.modules")
 """By these, too, a module may get names that no statement binds."""
-_REMADE = re.compile(rb"\b\w*(?:module|lazy|attach)\w*\(\s*__name__")
+_REMADE = re.compile(rb"\b\w*(?:module|lazy|attach)\w*\(\s*(?:#[^\n]*\s+)?__name__")
 """A function that makes a module anew, or its names when they are asked for, is told which."""
 _SERVED = frozenset(
     {"FastAPI", "Flask", "Starlette", "Quart", "Sanic", "Litestar", "Celery", "Bottle",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
-VERSION = 13
+VERSION = 14
 """Of the shapes and of what fills them: caches of another are thrown away."""
 
 
