@@ -241,39 +241,52 @@ def test_a_check_that_fails_already_judges_nothing(
     assert git(worktree(root), "log", "--format=%s", "main..ssot/engine") == ""
 
 
-def test_a_command_that_is_killed_within_a_step_is_no_matter(plant: Plant) -> None:
-    root = repository(plant(TREE | use(GO)))
-    began = root.parent / "began"
-    script = root.parent / "check.py"
+def killed(root: Path, gone_from: str, *more: str) -> list[str]:
+    """Start a migration and kill it within the step after which a file does not name the old class;
+    gives the command."""
+    began = root.parent / f"{root.name}-began"
+    script = root.parent / f"{root.name}-check.py"
     script.write_text(
         "import pathlib, time\n"
-        "if 'OldEngine' not in pathlib.Path('app/use.py').read_text():\n"
+        f"if 'OldEngine' not in pathlib.Path('{gone_from}').read_text():\n"
         f"    pathlib.Path('{began}').touch()\n    time.sleep(60)\n"
     )
-    check = f"{sys.executable} {script}"
     command = [sys.executable, "-m", "ssot", "migrate", "--role", "engine", "--root", str(root)]
-    process = subprocess.Popen([*command, "--check", check], stderr=subprocess.DEVNULL)
+    check = f"{sys.executable} {script}"
+    process = subprocess.Popen([*command, *more, "--check", check], stderr=subprocess.DEVNULL)
     while not began.exists():
+        assert process.poll() is None
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    return command
+
+
+def test_a_command_that_is_killed_within_a_step_is_no_matter(plant: Plant) -> None:
+    root = repository(plant(TREE | use(GO)))
+    command = killed(root, "app/use.py")
     assert git(worktree(root), "status", "--porcelain")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not (worktree(root) / "app/old.py").exists()
 
 
+FAR = TREE | {
+    "app/old.py": OLD.replace("return 1", "return 10"),
+    "app/use.py": GO, "app/use2.py": GO,
+    "app/middle.py": "import app.use\n\n\ndef ask():\n    return app.use.go()\n",
+    "app/far.py": "import app.middle\n\n\ndef far():\n    return app.middle.ask()\n",
+    "tests/test_far.py": "import app.far\n\n\ndef test_far():\n    assert app.far.far() == 10\n",
+    "tests/test_use2.py": "import app.use2\n\n\ndef test_go():\n    assert app.use2.go()\n",
+}  # fmt: skip
+"""A step in `app/use.py` breaks a test that is two imports away."""
+GUILTY = "rewrite_imports app.old:OldEngine in app/use.py"
+
+
 def test_a_step_that_breaks_a_test_far_away_is_taken_back(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = repository(plant(TREE | {
-        "app/old.py": OLD.replace("return 1", "return 10"),
-        "app/use.py": GO, "app/use2.py": GO,
-        "app/middle.py": "import app.use\n\n\ndef ask():\n    return app.use.go()\n",
-        "app/far.py": "import app.middle\n\n\ndef far():\n    return app.middle.ask()\n",
-        "tests/test_far.py": "import app.far\n\n\ndef test_far():\n    assert app.far.far() == 10\n",
-        "tests/test_use2.py": "import app.use2\n\n\ndef test_go():\n    assert app.use2.go()\n",
-    }))  # fmt: skip
+    root = repository(plant(FAR))
     found = migrated(root, capsys, "--tests", f"{sys.executable} -m pytest")
     assert [one["id"] for one in found["refused"]] == [
         "rewrite_imports app.old:OldEngine in app/use.py"
@@ -284,6 +297,18 @@ def test_a_step_that_breaks_a_test_far_away_is_taken_back(
     ]
     assert "OldEngine" in (worktree(root) / "app/use.py").read_text()
     assert "OldEngine" not in (worktree(root) / "app/use2.py").read_text()
+
+
+def test_steps_of_a_killed_command_are_proved_by_the_next(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = repository(plant(FAR))
+    tests = ["--tests", f"{sys.executable} -m pytest"]
+    killed(root, "app/use2.py", *tests)
+    assert "app/use.py" in git(root, "log", "--format=%B", "main..ssot/engine")
+    found = migrated(root, capsys, *tests)
+    assert [one["id"] for one in found["refused"]] == [GUILTY]
+    assert "OldEngine" in (worktree(root) / "app/use.py").read_text()
 
 
 def test_the_worktrees_code_is_tested_and_not_the_checkouts(

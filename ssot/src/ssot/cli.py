@@ -21,10 +21,6 @@ from ssot.errors import ConfigError, Refused, SsotError
 from ssot.show.jsontext import as_text
 from ssot.show.progress import progress
 
-_RELATIONS = (
-    "canonical", "ghost", "alias", "re_export", "test_double", "interface", "subclass", "adapter",
-    "factory", "other_role", "core", "rival",
-)  # fmt: skip
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -87,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - a statement for eac
     one = add("audit", _audit, "list what plays each role, who uses it, and how")
     one.add_argument("--role", action="append", help="only this role")
     one.add_argument("--area", action="append", choices=configuration.AREAS, help="only this area")
-    one.add_argument("--relation", action="append", choices=_RELATIONS,
+    one.add_argument("--relation", action="append", choices=configuration.RELATIONS,
                      help="only members of this relation")  # fmt: skip
     one.add_argument("--format", choices=("text", "json", "sarif", "github"), default="text")
     one = add("refs", _refs, "list every reference to symbols or modules")

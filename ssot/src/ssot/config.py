@@ -10,6 +10,11 @@ from typing import Any, cast
 from ssot.errors import ConfigError
 
 FILE = "ssot.toml"
+RELATIONS = (
+    "canonical", "ghost", "alias", "re_export", "test_double", "interface", "subclass", "adapter",
+    "factory", "other_role", "core", "rival",
+)  # fmt: skip
+"""What a member can be to the canonical, the first that holds."""
 AREAS = ("test", "backup", "app", "tooling")
 
 

@@ -15,6 +15,7 @@ from ssot.errors import ConfigError
 from ssot.roles.audit import Audit, RoleAudit
 from ssot.roles.deep import snake
 from ssot.roles.references import IMPORTING, Reference
+from ssot.tree.files import encoded
 from ssot.trust import test_functions
 
 _NEAREST = 5
@@ -264,7 +265,7 @@ class _Definitions:
     def _name_lists(self, role: RoleAudit) -> dict[str, frozenset[str]]:
         found = dict(self._lists)
         names = {member.name for member in role.members}
-        needles = [name.rpartition(".")[2].encode(errors="surrogateescape") for name in names]
+        needles = [encoded(name.rpartition(".")[2]) for name in names]
         for path in sorted(self._project.by_path):
             data = self._audit.analysis.read(path)
             if sum(needle in data for needle in needles) < 2:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ssot.index.extract import children, parse, walk_scopes
+from ssot.index.extract import Where, children, parse, walk_scopes
 from ssot.index.facts import Class
 from ssot.resolve.project import Module, Target
 from ssot.roles.candidates import Search
@@ -94,22 +94,19 @@ class Fit:
                 if of is not None and of.symbol == self._old.symbol:
                     yield from self._method(module, call, method)
         yield from self._others(module)
-        if self.whole():
-            yield from self._out_of_sight(module)
+        yield from self._out_of_sight(module)
 
     def _out_of_sight(self, module: Module) -> Iterator[Difference]:
         """Places from which an instance, or the class, goes where nobody can see what is done with it."""
         of_class = self.whole()
+        if not of_class:
+            return  # whatever becomes of them, the new class can do it
         of_instance = [why for why in of_class if "__init__(" not in why]
         tree = parse(self._readings.analysis.read(module.path))
         types = self._readings.types(module)
         parents = {id(child): node for node in ast.walk(tree) for child in children(node)}
-        inners: dict[str, str] = {"": ""}
-        for node, where in walk_scopes(tree):
-            scope, inner = where.scope, inners.get(where.scope, "")
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                inside = f"{scope}.{node.name}" if scope else node.name
-                inners[inside] = inside if isinstance(node, ast.ClassDef) else inner
+        for node, where, inner in _placed(tree):
+            scope = where.scope
             if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
                 continue
             text = chain(node)
@@ -292,21 +289,15 @@ class Fit:
         """Attributes that are read, and classes that inherit."""
         types = self._readings.types(module)
         tree = parse(self._readings.analysis.read(module.path))
-        inners: dict[str, str] = {"": ""}
         called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        for node, where in walk_scopes(tree):
+        for node, where, inner in _placed(tree):
             if isinstance(node, ast.ClassDef):
-                scope = f"{where.scope}.{node.name}" if where.scope else node.name
-                inners[scope] = scope
                 yield from self._inherits(module, node, where.scope)
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                scope = f"{where.scope}.{node.name}" if where.scope else node.name
-                inners[scope] = inners.get(where.scope, "")
             elif isinstance(node, ast.Attribute) and id(node) not in called:
-                if self._is_own(module, inners.get(where.scope, "")):
+                if self._is_own(module, inner):
                     continue
                 text = chain(node.value)
-                of = types.of(text, where.scope, inners.get(where.scope, ""))
+                of = types.of(text, where.scope, inner)
                 if of is None and "(" not in text:
                     of = self._readings.resolve(module, where.scope, text)
                 if of is None or of.symbol != self._old.symbol or node.attr in _FREE:
@@ -335,6 +326,17 @@ class Fit:
                 yield Difference(
                     module.path, node.lineno, f"{node.name} overrides {', '.join(strange)}"
                 )
+
+
+def _placed(tree: ast.Module) -> Iterator[tuple[ast.AST, Where, str]]:
+    """Every node with where it stands, and the class around it (dotted name), or ''."""
+    inners: dict[str, str] = {"": ""}
+    for node, where in walk_scopes(tree):
+        inner = inners.get(where.scope, "")
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            inside = f"{where.scope}.{node.name}" if where.scope else node.name
+            inners[inside] = inside if isinstance(node, ast.ClassDef) else inner
+        yield node, where, inner
 
 
 def _stored(node: ast.AST) -> bool:

@@ -79,6 +79,8 @@ class _State:
     """Since the last command: each tries again what was refused before it."""
     trying: str = ""
     """The commit on which a step was begun that has not ended: what is not committed is that step's."""
+    unproved: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    """Steps (id, commit) since all tests were run."""
     recorded: bool = False
     """The tests' results before the first step are known."""
     kept: list[str] = field(default_factory=list[str])
@@ -190,13 +192,11 @@ class Migration:
         )
         if not self._worktree.exists():
             self._home.mkdir(parents=True, exist_ok=True)
-            new = [] if branches else ["-b"]
+            place = str(self._worktree)
             if branches:
-                git.run(self._root, "worktree", "add", str(self._worktree), self._branch)
+                git.run(self._root, "worktree", "add", place, self._branch)
             else:
-                git.run(
-                    self._root, "worktree", "add", *new, self._branch, str(self._worktree), "HEAD"
-                )
+                git.run(self._root, "worktree", "add", "-b", self._branch, place, "HEAD")
                 self._state = _State()
         on = git.lines(self._worktree, "rev-parse", "--abbrev-ref", "HEAD")
         if on != [self._branch]:
@@ -245,7 +245,7 @@ class Migration:
             )
             self._say(f"commits by hand passed the gates: {self._state.reached[:8]}..{head[:8]}")
             self._state.reached = head
-            self._state.refused.clear()
+            self._state.unproved.clear()  # the gates of a person's commits ran all tests
         self._state.save(self._state_path)
 
     def _record(self, first: Plan) -> None:
@@ -337,6 +337,7 @@ class Migration:
         self._editing = frozenset()
         self._state.trying = ""
         self._state.reached = commit
+        self._state.unproved.append({"id": step.id, "commit": commit})
         self._state.save(self._state_path)
         outcome.done.append({"id": step.id, "commit": commit, "gates": [g.gate for g in gates]})
 
@@ -351,9 +352,8 @@ class Migration:
         """How a step's tests do before it, where that is not known yet."""
         if self._options.tests is None:
             return
-        new = [path for path in step.tests if path not in self._state.files]
-        new = new if self._state.recorded else step.tests
-        new = [path for path in new if (self._tree / path).exists()]
+        new = [path for path in step.tests
+               if path not in self._state.files and (self._tree / path).exists()]  # fmt: skip
         if new:
             self._state.tests = self._run_tests(new) | self._state.tests
             self._state.files = sorted({*self._state.files, *new})
@@ -364,15 +364,22 @@ class Migration:
         A step after which one fails that passed before is taken back, with what came after it, and
         what came after it is done again.
         """
-        if not (outcome.done and self._state.recorded):
+        steps = self._state.unproved
+        if not (steps and self._state.recorded and self._options.tests):
             return False
         self._say("running all tests once more")
         worse = newly_failing(self._state.tests, self._run_tests([]))
+        if worse:  # once more: what fails now and then is no step's fault
+            again = newly_failing(self._state.tests, self._run_tests([]))
+            worse = [test for test in worse if test in again]
         if not worse:
+            steps.clear()
             return False
-        guilty = self._guilty([one["commit"] for one in outcome.done], worse[0])
-        step = outcome.done[guilty]
-        del outcome.done[guilty:]
+        guilty = self._guilty([one["commit"] for one in steps], worse[0])
+        step = steps[guilty]
+        back = {one["commit"] for one in steps[guilty:]}
+        del steps[guilty:]
+        outcome.done = [one for one in outcome.done if one["commit"] not in back]
         git.run(self._worktree, "reset", "--hard", "--quiet", f"{step['commit']}~")
         self._state.refused[step["id"]] = f"gate tests: {worse[0]} passed before, and fails now"
         self._state.reached = self._head()
@@ -414,8 +421,9 @@ class Migration:
                 first = gate.new[0]
                 raise Refused(f"gate {gate.gate}: {first['path']}:{first['line']} {first['key']}")
         if self._options.tests is not None:
-            wanted = sorted(self._state_files(step, after))
-            if wanted:
+            everything = step is None and self._state.recorded
+            wanted = [] if everything else sorted(self._state_files(step, after))
+            if wanted or everything:
                 now = self._run_tests(wanted)
                 worse = newly_failing(self._state.tests, now)
                 if worse:

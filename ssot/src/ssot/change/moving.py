@@ -105,14 +105,18 @@ class Mover:
     def _from(
         self, node: ast.ImportFrom, old: tuple[str, str], new: tuple[str, str], moved: Moved
     ) -> None:
-        base = self._module.absolute(node.level, node.module or "")
-        if not node.level:
-            base = self._project.located(self._module, base)
+        base = self._base(node)
         for alias in node.names:
             if base == old[0] and alias.name == old[1]:
                 self._one(node, alias, old, new, moved)
             elif f"{base}.{alias.name}" == old[0]:
                 self._of_module(node, alias, alias.asname or alias.name, old, new, moved)
+
+    def _base(self, node: ast.ImportFrom) -> str:
+        """The full name of the module that a statement takes names from."""
+        if node.level:
+            return self._module.absolute(node.level, node.module or "")
+        return self._project.located(self._module, node.module or "")
 
     def _one(
         self, node: ast.ImportFrom, alias: ast.alias, old: tuple[str, str], new: tuple[str, str],
@@ -341,8 +345,7 @@ class Mover:
         """The file's `from` imports of a symbol."""
         for node in ast.walk(self._source.tree):
             if isinstance(node, ast.ImportFrom):
-                base = self._module.absolute(node.level, node.module or "")
-                base = base if node.level else self._project.located(self._module, base)
+                base = self._base(node)
                 yield from ((node, one) for one in node.names if (base, one.name) == old)
 
     def _renamable(self, scope: ast.AST, old: tuple[str, str]) -> bool:
@@ -406,10 +409,8 @@ class Mover:
                 continue
             for alias in one.names:
                 if (alias.asname or alias.name) == name and self._unguarded(one, scope):
-                    base = self._module.absolute(one.level, one.module or "")
-                    found = self._project.lookup(
-                        self._project.located(self._module, base), alias.name
-                    )
+                    base = self._base(one)
+                    found = self._project.lookup(base, alias.name)
                     if (base, alias.name) == new or found.symbol == f"{new[0]}:{new[1]}":
                         return one
         return None

@@ -25,6 +25,7 @@ from ssot.index.extract import parse
 from ssot.resolve.project import Module, Target
 from ssot.roles.audit import Audit, RoleAudit
 from ssot.roles.members import Member
+from ssot.tree.files import encoded
 from ssot.trust import TestFile, test_files
 
 PHASES = ("dead", "names", "strings", "importers", "factories", "rivals", "manual")
@@ -271,7 +272,7 @@ class _Planner:
             and (one.target == member.symbol or (one.module == member.module
                  and (one.name or member.name).partition(".")[0] == member.name))
         })  # fmt: skip
-        shown = f"from {member.module} import {member.name}".encode(errors="surrogateescape")
+        shown = encoded(f"from {member.module} import {member.name}")
         texts = [one.path for one in self._analysis.found.texts]
         paths = sorted({*paths, *(p for p in texts if shown in self._analysis.read(p))})
         old = Target("symbol", member.module, member.name)
@@ -327,7 +328,7 @@ class _Planner:
                 movable.append(member)
         return movable, stuck
 
-    def _users(self, member: Member) -> set[str]:
+    def _users(self, member: Member) -> frozenset[str]:
         """Files that use it, under whichever name."""
         found = self._users_of.importers(member.symbol)
         for other in self._of("alias", "re_export"):
@@ -519,7 +520,7 @@ class _Planner:
 
     def _followers(self, module: Module, name: str, renamed: str) -> Iterator[Edit]:
         """Strings elsewhere that look a name up in this file."""
-        needle = f"{module.name}.{name}".encode(errors="surrogateescape")
+        needle = encoded(f"{module.name}.{name}")
         old = Target("symbol", module.name, name)
         new = Target("symbol", module.name, renamed)
         for path, other in self._project.by_path.items():

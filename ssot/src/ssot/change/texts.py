@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from ssot.change.edits import Edit, Source
 from ssot.resolve.project import Project, Target
+from ssot.tree.files import encoded
 
 
 def rewrite_texts(
@@ -51,19 +52,9 @@ def rewrite_texts(
         for before, after in dotted.items():
             if value == before or value.startswith(before + "."):
                 meant = after + value[len(before) :]
-        if meant is not None and value.encode(errors="surrogateescape") in text:
-            edits.append(
-                Edit(
-                    path,
-                    start,
-                    end,
-                    text.replace(
-                        value.encode(errors="surrogateescape"),
-                        meant.encode(errors="surrogateescape"),
-                    ),
-                    node.lineno,
-                )
-            )
+        if meant is not None and encoded(value) in text:
+            after_text = text.replace(encoded(value), encoded(meant))
+            edits.append(Edit(path, start, end, after_text, node.lineno))
     return edits
 
 
@@ -73,22 +64,19 @@ def _prose(
 ) -> list[Edit]:  # fmt: skip
     """Names in a text. Where it shows an import of the old name, its other uses there follow."""
     old, new = moved
-    after = {
-        before.encode(errors="surrogateescape"): now.encode(errors="surrogateescape")
-        for before, now in names.items()
-    }
-    shown = f"from {old.module} import {old.name}".encode(errors="surrogateescape")
+    after = {encoded(before): encoded(now) for before, now in names.items()}
+    shown = encoded(f"from {old.module} import {old.name}")
     alone = re.compile(re.escape(shown) + rb"(?=[ \t]*(?:$|#|\n|\r|``|`|;))", re.MULTILINE)
     if alone.search(text):
-        after[shown] = f"from {new.module} import {new.name}".encode(errors="surrogateescape")
-        after[old.name.encode(errors="surrogateescape")] = new.name.encode(errors="surrogateescape")
-    pattern = _pattern(after, old.name.encode(errors="surrogateescape"))
+        after[shown] = encoded(f"from {new.module} import {new.name}")
+        after[encoded(old.name)] = encoded(new.name)
+    pattern = _pattern(after, encoded(old.name))
     imports = [one.span() for one in re.finditer(rb"(?m)^.*\bfrom\s+\S+\s+import\b.*$", text)]
     edits: list[Edit] = []
     for found in pattern.finditer(text):
         what = found.group()
         inside = any(first <= found.start() < last for first, last in imports)
-        if inside and what != shown and what == old.module.encode(errors="surrogateescape"):
+        if inside and what != shown and what == encoded(old.module):
             continue  # an import of several names: half of it would be wrong
         at = start + found.start()
         number = line + text.count(b"\n", 0, found.start())

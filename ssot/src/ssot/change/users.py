@@ -14,6 +14,7 @@ from ssot.resolve.project import Module
 from ssot.roles.audit import Audit, RoleAudit
 from ssot.roles.members import Member
 from ssot.roles.references import IMPORTING, Reference
+from ssot.tree.files import encoded
 
 _MOST_BYTES = 1024 * 1024
 _OWN_FILES = frozenset({"ssot.toml", "ssot-baseline.json"})
@@ -44,6 +45,7 @@ class Users:
         """Module -> files that import the whole of it."""
         self._opened_above: dict[str, set[str]] = defaultdict(set)
         """Package -> files that import a module beneath it by its full name."""
+        self._importers: dict[str, frozenset[str]] = {}
         for module, one, base, _ in self._project.imports:
             if base == module.name:
                 continue
@@ -58,8 +60,14 @@ class Users:
                     self._opened_above[above].add(module.path)
                     above = above.rpartition(".")[0]
 
-    def importers(self, symbol: str) -> set[str]:
+    def importers(self, symbol: str) -> frozenset[str]:
         """Files that import a symbol, or its module and use it."""
+        found = self._importers.get(symbol)
+        if found is None:
+            found = self._importers[symbol] = frozenset(self._find_importers(symbol))
+        return found
+
+    def _find_importers(self, symbol: str) -> set[str]:
         module, _, name = symbol.partition(":")
         found = {one.path for one in self.importing[symbol]}
         found |= self._taken_from_above(module, name)
@@ -70,7 +78,7 @@ class Users:
         made = {one.path for one in self._role.constructions if one.target == symbol}
         found |= made - by_names  # who has it by a second name follows when that name goes
         last = re.escape(f"{module.rpartition('.')[2]}.{name}")
-        by_package = re.compile(rf"\b{last}\b".encode(errors="surrogateescape"))
+        by_package = re.compile(encoded(rf"\b{last}\b"))
         above = module.rpartition(".")[0]
         while above:  # `import package` and `package.module.Name`
             found |= {path for path in self.opened[above]
@@ -78,7 +86,7 @@ class Users:
             above = above.rpartition(".")[0]
         for path in self.opened[module]:
             data = self._analysis.read(path)
-            if name.encode(errors="surrogateescape") in data:
+            if encoded(name) in data:
                 found.add(path)
         own = self._project.modules.get(module)
         return found - ({own.path} if own else set())
@@ -86,9 +94,7 @@ class Users:
     def told_outside(self, member: Member) -> list[Difference]:
         """Files that are neither code nor documents, and name a member or run its module."""
         module, name = re.escape(member.module), re.escape(member.name)
-        pattern = re.compile(
-            rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))".encode(errors="surrogateescape")
-        )
+        pattern = re.compile(encoded(rf"(?<![\w.]){module}(?:[:.]{name}(?!\w)|(?![\w.:]))"))
         found: list[Difference] = []
         for path, data in self._outside.items():
             for one in pattern.finditer(data):
@@ -150,11 +156,7 @@ class Users:
 
     def _taken_from_above(self, package: str, name: str) -> set[str]:
         """Files that say `package.name` because an import of a module beneath it binds the package."""
-        dotted = re.compile(
-            rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)".encode(
-                errors="surrogateescape"
-            )
-        )
+        dotted = re.compile(encoded(rf"(?<![\w.]){re.escape(package)}\.{re.escape(name)}(?!\w)"))
         return {
             path for path in self._opened_above[package]
             if dotted.search(self._analysis.read(path)) is not None
@@ -164,10 +166,7 @@ class Users:
         """The first line in which a file's code names something as an attribute or in a string
         (`plainly`: or by itself); 0 if none does."""
         data = self._analysis.read(path)
-        if (
-            name.encode(errors="surrogateescape") not in data
-            or self._project.by_path[path].facts.error is not None
-        ):
+        if encoded(name) not in data or self._project.by_path[path].facts.error is not None:
             return 0
         for node in ast.walk(parse(data)):
             match node:

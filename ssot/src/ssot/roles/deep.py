@@ -163,7 +163,7 @@ _DEFINING = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef})
 _LOOKED_AT = _DEFINING | {
     ast.Module, ast.Try, ast.TryStar, ast.Call, ast.Assign, ast.AnnAssign, ast.Constant, ast.Attribute,
     ast.AugAssign, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.NamedExpr, ast.ExceptHandler,
-    ast.Nonlocal, ast.Delete, ast.MatchAs, ast.Name,
+    ast.Nonlocal, ast.MatchAs, ast.Name,
 }  # fmt: skip
 
 

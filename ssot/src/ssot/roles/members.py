@@ -13,11 +13,6 @@ from ssot.roles.candidates import Candidate, Search, canonical_of, methods_of, p
 from ssot.roles.deep import DeepFunction
 from ssot.roles.reading import Readings
 
-RELATIONS = (
-    "canonical", "ghost", "alias", "re_export", "test_double", "interface", "subclass", "adapter",
-    "factory", "other_role", "core", "rival",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Evidence:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ssot.analysis import Analysis
 from ssot.index import cache
+from ssot.tree.files import encoded
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Question:
 def holds(needles: Collection[str], *, any_case: bool = False) -> Question:
     """Asks whether one of these texts is in a file; `any_case`: they are in small letters."""
     texts = sorted(
-        {needle.encode(errors="surrogateescape") for needle in needles},
+        {encoded(needle) for needle in needles},
         key=lambda text: (len(text), text),
     )
 

@@ -11,6 +11,7 @@ from ssot.roles.deep import Call, snake
 from ssot.roles.members import Inventory
 from ssot.roles.reading import Readings
 from ssot.roles.scan import Question, holds
+from ssot.tree.files import encoded
 
 
 @dataclass(frozen=True, order=True)
@@ -182,7 +183,7 @@ def concerned(readings: Readings, inventory: Inventory) -> list[str]:
     # `import package` may reach a member as `package.module.Name`.
     above = {name.rpartition(".")[0] for name in modules if "." in name}
     above |= {name.rpartition(".")[0] for name in above if "." in name}
-    short = {member.name.encode(errors="surrogateescape") for member in inventory.members.values()}
+    short = {encoded(member.name) for member in inventory.members.values()}
     for found in project.imports_of(above):
         path = found.module.path
         if found.target.kind == "module" and path not in paths:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ssot.config import RELATIONS
 from ssot.roles.audit import Audit, RoleAudit
-from ssot.roles.members import RELATIONS, Member
+from ssot.roles.members import Member
 from ssot.roles.references import IMPORTING, importers, statements
 
 _MOST = 12

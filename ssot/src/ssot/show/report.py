@@ -11,12 +11,11 @@ from typing import Any
 from ssot import git
 from ssot.analysis import Analysis, analyse_revision
 from ssot.change.plan import plan
-from ssot.config import Role
+from ssot.config import RELATIONS, Role
 from ssot.errors import ConfigError, SsotError
 from ssot.index.workers import Tell
 from ssot.roles.audit import Audit, RoleAudit, audit
 from ssot.roles.candidates import canonical_of
-from ssot.roles.members import RELATIONS
 from ssot.roles.references import IMPORTING
 
 _COUNTED = ("rival", "alias", "re_export", "ghost", "factory")

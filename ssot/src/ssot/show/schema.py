@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssot.config import AREAS
+from ssot.config import AREAS, RELATIONS
 from ssot.errors import ConfigError
-from ssot.roles.members import RELATIONS
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}

@@ -23,6 +23,11 @@ _LEFT_OUT = frozenset(
 )  # fmt: skip
 
 
+def encoded(text: str) -> bytes:
+    """The bytes of a name as files hold it; a path may be no text."""
+    return text.encode(errors="surrogateescape")
+
+
 @dataclass(frozen=True)
 class Entry:
     """A file as it stands on the disk: size in bytes, time of its last change in ns."""
